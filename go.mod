@@ -1,0 +1,3 @@
+module github.com/holdfast-security/holdfast
+
+go 1.26
