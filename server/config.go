@@ -1,0 +1,77 @@
+package server
+
+// A Role says what a server is for (guide 3.1). A server may have several.
+type Role string
+
+// The roles.
+const (
+	Application Role = "application"
+	Database    Role = "database"
+	Backup      Role = "backup"
+)
+
+// PasswordRules name the rules for new passwords (guide 3.4).
+type PasswordRules string
+
+// The password rules.
+const (
+	// PasswordsGuide are the guide's: at least 10 characters, one upper, two
+	// lower, one digit, one other, three changed, plus dictionary and user name.
+	PasswordsGuide PasswordRules = "guide"
+	// PasswordsNIST are those of NIST SP 800-63B-4: at least 15 characters and
+	// no composition rules, plus dictionary and user name.
+	PasswordsNIST PasswordRules = "nist"
+)
+
+// A Config is the part of a site that one server is told: what its controls
+// need to know and nothing about other servers. It is plain data.
+type Config struct {
+	// Site is the site's name; a server belongs to one site.
+	Site string `json:"site"`
+	// SiteDigest is the hash of the site file that this was made from.
+	SiteDigest string `json:"site_digest"`
+	// Server is the server's name in the site.
+	Server string `json:"server"`
+	Roles  []Role `json:"roles"`
+	// Port is the port sshd listens on, 1 to 65535.
+	Port int `json:"port"`
+	// Admins are all admins of the site.
+	Admins []Admin `json:"admins"`
+	// BreakGlass is the way in when every other is lost; its zero value means
+	// that there is none and root stays as it is.
+	BreakGlass BreakGlass    `json:"break_glass"`
+	Passwords  PasswordRules `json:"passwords"`
+	// Secrets are what the desk sent along for this run, by name, such as
+	// [PasswordSecret]. They are never stored with the Config.
+	Secrets map[string]Secret `json:"-"`
+}
+
+// An Admin is a person with an account on every server (guide 3.6).
+type Admin struct {
+	// Name is the account's name.
+	Name string `json:"name"`
+	// Keys are public keys in authorized_keys format, one line each, without
+	// options.
+	Keys []string `json:"keys"`
+}
+
+// BreakGlass is the way in that depends on no other admin, no second factor and,
+// for an account, not on SSH (guide 3.9, and our departure from it).
+type BreakGlass struct {
+	// Account is a local account with a strong password that works on the
+	// console; empty if there is none.
+	Account string `json:"account,omitempty"`
+	// Key is an offline public key that opens root from the networks in From;
+	// empty if there is none.
+	Key string `json:"key,omitempty"`
+	// From are the networks in CIDR notation that Key works from; not empty if
+	// Key is set.
+	From []string `json:"from,omitempty"`
+}
+
+// IsZero reports whether there is no way in.
+func (b BreakGlass) IsZero() bool { return b.Account == "" && b.Key == "" }
+
+// PasswordSecret is the name under which the first password of an account is
+// found in [Config.Secrets].
+func PasswordSecret(account string) string { return "password/" + account }
