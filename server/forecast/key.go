@@ -1,0 +1,161 @@
+package forecast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-security/holdfast/server/sshd"
+)
+
+// byKey tells whether the account can log in with a key: an admin with one that
+// the site file names, root by break-glass with that key, others with any.
+func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from string) (Way, error) {
+	if s.Get("pubkeyauthentication") != "yes" {
+		return Way{Why: "sshd takes no keys"}, nil
+	}
+	ok, besides := methods(s, "publickey")
+	if !ok {
+		return Way{Why: "sshd asks for more than a key (AuthenticationMethods " + s.Get("authenticationmethods") + ")"}, nil
+	}
+	if root := s.Get("permitrootlogin"); a.UID == 0 && (root == "no" || root == "forced-commands-only") {
+		return Way{Why: "sshd does not let root in (PermitRootLogin " + root + ")"}, nil
+	}
+	keys, why, err := l.trustedKeys(ctx, a, s)
+	if err != nil {
+		return Way{}, err
+	}
+	known := l.siteKeys(a.Name)
+	var reasons []string
+	for _, k := range keys {
+		if known != nil && !slices.Contains(known, k.Blob) {
+			reasons = append(reasons, fmt.Sprintf("%s is not one of the site file", k))
+			continue
+		}
+		if bad := unusable(k, s, from); bad != "" {
+			reasons = append(reasons, fmt.Sprintf("%s %s", k, bad))
+			continue
+		}
+		w := Way{Works: true, Why: k.String()}
+		if besides != "" {
+			w.Why += ", and " + besides
+		}
+		if a.MustChange() || a.TooOld(today()) {
+			w.Why += "; it has to change its password at the login"
+		}
+		return w, nil
+	}
+	reasons = append(reasons, why...)
+	if cmd := s.Get("authorizedkeyscommand"); cmd != "" && cmd != "none" {
+		reasons = append(reasons, "what keys "+cmd+" knows cannot be told")
+	}
+	if len(reasons) == 0 {
+		reasons = []string{"it has no key"}
+	}
+	return Way{Why: strings.Join(reasons, "; ")}, nil
+}
+
+// siteKeys returns the keys that the site file names for an account; nil means
+// that it names none and any will do.
+func (l *looker) siteKeys(name string) []string {
+	var lines []string
+	for _, a := range l.c.Admins {
+		if a.Name == name {
+			lines = append([]string{}, a.Keys...)
+		}
+	}
+	var blobs []string
+	for _, line := range lines {
+		if k, err := sshd.ParseKey(line); err == nil {
+			blobs = append(blobs, k.Blob)
+		}
+	}
+	return blobs
+}
+
+// unusable says why sshd would not take a key from a client at from, "" if it
+// would and give a session for it.
+func unusable(k sshd.Key, s sshd.Settings, from string) string {
+	if _, ok := k.Option("cert-authority"); ok {
+		return "only signs certificates"
+	}
+	if cmd, ok := k.Option("command"); ok {
+		return "only runs " + cmd
+	}
+	if list, ok := k.Option("from"); ok {
+		if !matchList(strings.Split(list, ","), func(p string) bool { return addressMatches(p, from) }) {
+			return "works only from " + list
+		}
+	}
+	if k.IsRSA() {
+		if least, err := strconv.Atoi(s.Get("requiredrsasize")); err == nil && k.Bits < least {
+			return fmt.Sprintf("is shorter than %d bits", least)
+		}
+		accepted := s.List("pubkeyacceptedalgorithms")
+		if !slices.ContainsFunc(accepted, func(t string) bool { return strings.HasPrefix(t, "rsa-sha2-") || t == "ssh-rsa" }) {
+			return "is of a type that sshd does not take"
+		}
+	} else if !slices.Contains(s.List("pubkeyacceptedalgorithms"), k.Type) {
+		return "is of a type that sshd does not take"
+	}
+	return ""
+}
+
+// trustedKeys returns the keys in the account's files that sshd reads, and why
+// it does not read others.
+func (l *looker) trustedKeys(ctx context.Context, a account, s sshd.Settings) (keys []sshd.Key, why []string, _ error) {
+	for _, pattern := range strings.Fields(s.Get("authorizedkeysfile")) {
+		if pattern == "none" {
+			continue
+		}
+		file := strings.NewReplacer("%h", a.Home, "%u", a.Name, "%U", strconv.Itoa(a.UID), "%%", "%").Replace(pattern)
+		if !path.IsAbs(file) {
+			file = path.Join(a.Home, file)
+		}
+		real, e, err := sshd.ReadThrough(ctx, l.r, file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if s.Get("strictmodes") != "no" {
+			bad, err := l.loose(ctx, a, real)
+			if err != nil {
+				return nil, nil, err
+			}
+			if bad != "" {
+				why = append(why, bad)
+				continue
+			}
+		}
+		keys = append(keys, sshd.ParseAuthorizedKeys(e.Content)...)
+	}
+	return keys, why, nil
+}
+
+// loose says which part of a path others could have written, "" if none:
+// sshd's StrictModes reads no keys then. It looks at the file and its
+// directories up to the home directory, or to the root.
+func (l *looker) loose(ctx context.Context, a account, file string) (string, error) {
+	for p := file; ; p = path.Dir(p) {
+		_, e, err := sshd.ReadThrough(ctx, l.r, p)
+		if err != nil {
+			return "", err
+		}
+		if e.Owner != "root" && e.Owner != "0" && e.Owner != a.Name && e.Owner != strconv.Itoa(a.UID) {
+			return fmt.Sprintf("sshd does not read %s because %s belongs to %s (StrictModes)", file, p, e.Owner), nil
+		}
+		if e.Mode.Perm()&0o022 != 0 {
+			return fmt.Sprintf("sshd does not read %s because others may write %s (StrictModes)", file, p), nil
+		}
+		if p == path.Clean(a.Home) || p == "/" {
+			return "", nil
+		}
+	}
+}
