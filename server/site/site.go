@@ -1,0 +1,141 @@
+package site
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-security/holdfast/server"
+)
+
+// The tags of the fields below are read by the decoder and by Schema: yaml is
+// the key, "required" in jsonschema makes a key required, and like is a correct
+// line, shown when the value is not. The comments are the schema's descriptions.
+
+// A Site is everything one operator looks after: servers and the people who
+// administer them.
+type Site struct {
+	// The name of the site. A server belongs to one site and refuses any other.
+	Name string `yaml:"site" jsonschema:"required" like:"site: shop"`
+	// The people who have an account and SSH keys on every server of the site; at least one.
+	Admins []Admin `yaml:"admins" jsonschema:"required,minItems=1" like:"admins: [{name: alice, keys: [~/.ssh/id_ed25519.pub]}]"`
+	// The way in when every other is lost. Without it, root is not locked.
+	BreakGlass *BreakGlass `yaml:"break_glass,omitempty" like:"break_glass: {account: rescue}"`
+	// The rules for new passwords: guide (at least 10 characters, one upper, two lower, one digit, one other) or nist (at least 15 characters, no composition rules). Default guide.
+	Passwords server.PasswordRules `yaml:"passwords,omitempty" jsonschema:"default=guide" like:"passwords: guide"`
+	// The machines of the site; at least one.
+	Servers []Server `yaml:"servers" jsonschema:"required,minItems=1" like:"servers: [{name: app-1, role: application, address: 192.0.2.10}]"`
+	// Who can read secrets.age, the encrypted file beside this one.
+	Secrets *SecretsFile `yaml:"secrets,omitempty" like:"secrets: {recipients: [age1…]}"`
+
+	// Path is the file that the site was read from.
+	Path string `yaml:"-"`
+	// Digest is the SHA-256 of the file's bytes in hex. Key files are not part of it.
+	Digest string `yaml:"-"`
+}
+
+// An Admin is a person with an account on every server of the site.
+type Admin struct {
+	// The name of the account: small letters, digits, - and _, at most 32 characters, beginning with a letter.
+	Name string `yaml:"name" jsonschema:"required" like:"name: alice"`
+	// The admin's public SSH keys, each as text or as the path of a file with one key in each line. Paths are relative to the site file; ~ is the home directory.
+	Keys []string `yaml:"keys" jsonschema:"required,minItems=1" like:"keys: [~/.ssh/id_ed25519.pub]"`
+}
+
+// A BreakGlass is the way in that depends on no admin: an account with a strong
+// password that works on the console, or an offline key that opens root from
+// some networks, or both.
+type BreakGlass struct {
+	// An account with a strong password that works on the console.
+	Account string `yaml:"account,omitempty" like:"account: rescue"`
+	// An offline public SSH key, as text or as the path of a file, that opens root from the networks in from.
+	Key string `yaml:"key,omitempty" like:"key: keys/recovery.pub"`
+	// The networks that the key works from, in CIDR notation. Needed with key.
+	From []string `yaml:"from,omitempty" jsonschema:"minItems=1" like:"from: [192.0.2.0/24]"`
+}
+
+// A Server is one machine of the site.
+type Server struct {
+	// The name of the server in the site: small letters, digits, - and dots, as in a host name.
+	Name string `yaml:"name" jsonschema:"required" like:"name: app-1"`
+	// What the server is for: application, database or backup. Write roles if it has several.
+	Role server.Role `yaml:"role,omitempty" like:"role: application"`
+	// What the server is for, if it has several roles. Write either role or roles.
+	Roles []server.Role `yaml:"roles,omitempty" jsonschema:"minItems=1" like:"roles: [application, database]"`
+	// The IPv4 or IPv6 address or the name under which the server is reached, from here or from its jump server.
+	Address string `yaml:"address" jsonschema:"required" like:"address: 192.0.2.10"`
+	// The server's IPv6 address, if address is not one; proofs are made over both.
+	Address6 string `yaml:"address6,omitempty" like:"address6: 2001:db8::10"`
+	// The server's address in the network that the servers share.
+	Private string `yaml:"private,omitempty" like:"private: 10.0.0.5"`
+	// The port that sshd listens on. Default 22.
+	Port int `yaml:"port,omitempty" jsonschema:"minimum=1,maximum=65535,default=22" like:"port: 22"`
+	// The account of the first contact, before the admins have theirs: root, or the account of a cloud image. Default root.
+	FirstLogin string `yaml:"first_login,omitempty" jsonschema:"default=root" like:"first_login: root"`
+	// The name of another server of the site, through which this one is reached.
+	Jump string `yaml:"jump,omitempty" like:"jump: app-1"`
+}
+
+// A SecretsFile says how secrets.age is encrypted.
+type SecretsFile struct {
+	// Those who can read secrets.age: age recipients (age1…) or ed25519 SSH keys.
+	Recipients []string `yaml:"recipients" jsonschema:"required,minItems=1" like:"recipients: [age1…]"`
+}
+
+// What a site has where its file says nothing.
+const (
+	defaultPort       = 22
+	defaultFirstLogin = "root"
+)
+
+// setDefaults fills what the file left out and moves role to roles.
+func (s *Site) setDefaults() {
+	if s.Passwords == "" {
+		s.Passwords = server.PasswordsGuide
+	}
+	for i := range s.Servers {
+		srv := &s.Servers[i]
+		if srv.Role != "" {
+			srv.Roles, srv.Role = []server.Role{srv.Role}, ""
+		}
+		if srv.Port == 0 {
+			srv.Port = defaultPort
+		}
+		if srv.FirstLogin == "" {
+			srv.FirstLogin = defaultFirstLogin
+		}
+	}
+}
+
+// Server returns the server of that name, and whether there is one.
+func (s *Site) Server(name string) (Server, bool) {
+	i := slices.IndexFunc(s.Servers, func(srv Server) bool { return srv.Name == name })
+	if i < 0 {
+		return Server{}, false
+	}
+	return s.Servers[i], true
+}
+
+// Config returns the part of the site that the named server is told. It holds
+// no secrets and nothing about other servers.
+func (s *Site) Config(name string) (server.Config, error) {
+	srv, ok := s.Server(name)
+	if !ok {
+		var known []string
+		for _, other := range s.Servers {
+			known = append(known, other.Name)
+		}
+		return server.Config{}, fmt.Errorf("site %s has no server %q, only %s", s.Name, name, strings.Join(known, ", "))
+	}
+	c := server.Config{
+		Site: s.Name, SiteDigest: s.Digest, Server: srv.Name,
+		Roles: slices.Clone(srv.Roles), Port: srv.Port, Passwords: s.Passwords,
+	}
+	for _, a := range s.Admins {
+		c.Admins = append(c.Admins, server.Admin{Name: a.Name, Keys: slices.Clone(a.Keys)})
+	}
+	if b := s.BreakGlass; b != nil {
+		c.BreakGlass = server.BreakGlass{Account: b.Account, Key: b.Key, From: slices.Clone(b.From)}
+	}
+	return c, nil
+}
