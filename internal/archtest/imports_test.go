@@ -39,9 +39,12 @@ var rules = map[string]rule{
 	"server/lab/labtest":  {[]string{"server/lab"}, "the same, for tests"},
 	"cmd/holdfast/daemon": {nil, "only carries bytes"},
 
-	"app/gate":     {nil, "bounds any costly work, and knows nothing of passwords"},
-	"app/keyring":  {nil, "keys for every purpose, and it knows none of them"},
-	"app/password": {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+	"app/breached":       {nil, "a set of passwords, whoever asks"},
+	"app/breached/build": {[]string{"app/breached"}, "only wraps it in flags"},
+	"app/passpolicy":     {[]string{"app/breached", "app/password"}, "its zero value has the common list, and it judges the text that is hashed"},
+	"app/gate":           {nil, "bounds any costly work, and knows nothing of passwords"},
+	"app/keyring":        {nil, "keys for every purpose, and it knows none of them"},
+	"app/password":       {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
 
 	"bench/audit": {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
