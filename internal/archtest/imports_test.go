@@ -39,6 +39,8 @@ var rules = map[string]rule{
 	"server/lab/labtest":  {[]string{"server/lab"}, "the same, for tests"},
 	"cmd/holdfast/daemon": {nil, "only carries bytes"},
 
+	"app/appconfig":      {nil, "a secret that does not print, for any package"},
+	"app/sqlsafe":        {nil, "queries, whoever runs them"},
 	"app/breached":       {nil, "a set of passwords, whoever asks"},
 	"app/breached/build": {[]string{"app/breached"}, "only wraps it in flags"},
 	"app/passpolicy":     {[]string{"app/breached", "app/password"}, "its zero value has the common list, and it judges the text that is hashed"},
