@@ -12,8 +12,9 @@ type rule struct {
 	why string
 }
 
-// rules has a line for every package of the module. A package may always import
-// the standard library; other modules are judged in review.
+// rules has a line for every package of the repository. A package may always
+// import the standard library; what else app/ may import stands in appMay,
+// for the rest other modules are judged in review.
 var rules = map[string]rule{
 	"internal/archtest":   {nil, "it reads sources and needs none of them"},
 	"internal/durable":    {nil, "a leaf: both parts write durably, and it knows neither"},
@@ -37,7 +38,12 @@ var rules = map[string]rule{
 	"server/lab":          {[]string{"internal/durable"}, "test servers know nothing of what is tested on them"},
 	"server/lab/labtest":  {[]string{"server/lab"}, "the same, for tests"},
 	"cmd/holdfast/daemon": {nil, "only carries bytes"},
-	"bench/audit":         {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
+
+	"app/gate":     {nil, "bounds any costly work, and knows nothing of passwords"},
+	"app/keyring":  {nil, "keys for every purpose, and it knows none of them"},
+	"app/password": {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+
+	"bench/audit": {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
 		"server", "server/protocol", "server/desk", "server/site", "server/site/ask", "server/lab", "server/machine",
 		"server/control", "server/forecast", "cmd/holdfast/daemon", "internal/durable",
@@ -107,5 +113,49 @@ func TestDaemonHasNoSSHClient(t *testing.T) {
 	walk("cmd/holdfastd", nil)
 	if !seen["server"] {
 		t.Error("the walk did not reach the domain: it is broken")
+	}
+}
+
+// appMay are the modules that a package under app/ may import beside the standard
+// library: whoever imports one of our packages gets them too.
+var appMay = []string{"golang.org/x/crypto", "golang.org/x/text", "golang.org/x/time"}
+
+// appModules are the packages under app/ that may import more, each with its
+// reason. Each has a go.mod of its own.
+var appModules = map[string]rule{}
+
+// A program that wants one package of app/ inherits neither the dependencies of
+// the servers' part nor a driver.
+func TestAppImports(t *testing.T) {
+	_, all := sources(t)
+	checked := 0
+	for _, s := range all {
+		if !strings.HasPrefix(s.pkg, "app/") {
+			for _, path := range s.imports() {
+				if strings.HasPrefix(path, module+"/app/") && (strings.HasPrefix(s.pkg, "server") || strings.HasPrefix(s.pkg, "internal/")) {
+					t.Errorf("%s imports %s: server/ and app/ never import each other", s.path, path)
+				}
+			}
+			continue
+		}
+		may := append(slices.Clip(appMay), module+"/app")
+		for dir, r := range appModules {
+			if s.pkg == dir || strings.HasPrefix(s.pkg, dir+"/") {
+				may = append(may, r.may...)
+			}
+		}
+		for _, path := range s.imports() {
+			first, _, _ := strings.Cut(path, "/")
+			if !strings.Contains(first, ".") {
+				continue // the standard library
+			}
+			checked++
+			if !slices.ContainsFunc(may, func(m string) bool { return path == m || strings.HasPrefix(path, m+"/") }) {
+				t.Errorf("%s imports %s: app/ imports the standard library and golang.org/x", s.path, path)
+			}
+		}
+	}
+	if checked < 5 {
+		t.Errorf("only %d imports checked: the walk is broken", checked)
 	}
 }
