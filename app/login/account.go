@@ -42,6 +42,9 @@ type Accounts interface {
 	// FindAccount returns the account with this id, compared byte by byte. The
 	// error wraps [ErrNoAccount] if there is none.
 	FindAccount(ctx context.Context, id ID) (Account, error)
+	// Account returns the account with this key, or an error wrapping
+	// [ErrNoAccount].
+	Account(ctx context.Context, key string) (Account, error)
 	// UpgradePassword replaces the stored hash if it still is old, in one step,
 	// and reports whether it was. The epoch stays: the password is the same.
 	UpgradePassword(ctx context.Context, key, old, new string) (bool, error)
@@ -55,9 +58,6 @@ type Directory interface {
 	// AddAccount adds an account. The error wraps [ErrTaken] if its id or its key
 	// is in use.
 	AddAccount(ctx context.Context, a Account) error
-	// Account returns the account with this key, or an error wrapping
-	// [ErrNoAccount].
-	Account(ctx context.Context, key string) (Account, error)
 	// SetPassword replaces the stored hash and increases the epoch, in one step.
 	// An empty hash leaves the account without a password.
 	SetPassword(ctx context.Context, key, hash string) error

@@ -27,7 +27,7 @@ func (s *Store) FindAccount(ctx context.Context, id login.ID) (login.Account, er
 	return scanAccount(s.row(ctx, accountColumns+"WHERE login = ?", string(id)))
 }
 
-// Account is of [login.Directory].
+// Account is of [login.Accounts].
 func (s *Store) Account(ctx context.Context, key string) (login.Account, error) {
 	return scanAccount(s.row(ctx, accountColumns+"WHERE account = ?", key))
 }

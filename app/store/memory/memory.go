@@ -118,7 +118,7 @@ func (s *Store) AddAccount(_ context.Context, a login.Account) error {
 	return nil
 }
 
-// Account is of [login.Directory].
+// Account is of [login.Accounts].
 func (s *Store) Account(_ context.Context, key string) (login.Account, error) {
 	defer s.lock()()
 	a, ok := s.accounts[key]

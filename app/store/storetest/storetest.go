@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/outbox"
