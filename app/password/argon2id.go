@@ -109,7 +109,7 @@ func (a Argon2id) Cost(encoded string) (Cost, error) {
 	if encoded == "" {
 		return a.preferred()
 	}
-	p, err := parseArgon2(encoded)
+	p, err := parseArgon2("argon2id", encoded)
 	if err != nil {
 		return Cost{}, err
 	}
@@ -118,15 +118,15 @@ func (a Argon2id) Cost(encoded string) (Cost, error) {
 
 // Verify compares the password with a PHC string.
 func (a Argon2id) Verify(encoded, password string) (bool, error) {
-	p, err := parseArgon2(encoded)
+	p, err := parseArgon2("argon2id", encoded)
 	if err != nil {
 		return false, err
 	}
 	return subtle.ConstantTimeCompare(p.compute(password, len(p.hash)), p.hash) == 1, nil
 }
 
-func parseArgon2(encoded string) (argon2Params, error) {
-	s, err := parsePHC(encoded, "argon2id")
+func parseArgon2(id, encoded string) (argon2Params, error) {
+	s, err := parsePHC(encoded, id)
 	if err != nil {
 		return argon2Params{}, err
 	}
@@ -141,4 +141,29 @@ func parseArgon2(encoded string) (argon2Params, error) {
 		return argon2Params{}, err
 	}
 	return p, p.bounds()
+}
+
+// argon2i verifies hashes of the variant that PHP and older Django made.
+type argon2i struct{}
+
+// ID returns "argon2i".
+func (argon2i) ID() string { return "argon2i" }
+
+// Cost reads the cost of a PHC string, within the bounds of Argon2id.
+func (argon2i) Cost(encoded string) (Cost, error) {
+	p, err := parseArgon2("argon2i", encoded)
+	if err != nil {
+		return Cost{}, err
+	}
+	return p.cost(), nil
+}
+
+// Verify compares the password with a PHC string.
+func (argon2i) Verify(encoded, password string) (bool, error) {
+	p, err := parseArgon2("argon2i", encoded)
+	if err != nil {
+		return false, err
+	}
+	got := argon2.Key([]byte(password), p.salt, p.time, p.memory, p.lanes, uint32(len(p.hash)))
+	return subtle.ConstantTimeCompare(got, p.hash) == 1, nil
 }
