@@ -70,6 +70,10 @@ type Success struct {
 // something of ours has failed; in all cases nobody is in.
 func (s *Service) Login(ctx context.Context, a Attempt) (*Success, error) {
 	start := time.Now()
+	if g, ok := s.Hasher.Gate.(interface{ Full() bool }); ok && g.Full() {
+		s.tell(Event{Reason: Busy, Addr: a.Addr})
+		return nil, gate.ErrBusy // before the store is asked
+	}
 	limit, err := s.limit(ctx)
 	if err != nil {
 		return nil, err

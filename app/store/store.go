@@ -33,11 +33,21 @@ type Store struct {
 	db      *sql.DB // nil inside a transaction
 	conn    conn
 	dialect Dialect
+	// writing is held by the one that writes to SQLite, whose own waiting for a
+	// lock is a poll in which the unlucky starve. It is nil elsewhere and inside a
+	// transaction.
+	writing chan struct{}
 }
 
 // New returns a store in an open database. The database is not touched before the
 // first call of a method.
-func New(db *sql.DB, d Dialect) *Store { return &Store{db: db, conn: db, dialect: d} }
+func New(db *sql.DB, d Dialect) *Store {
+	s := &Store{db: db, conn: db, dialect: d}
+	if d == SQLite {
+		s.writing = make(chan struct{}, 1)
+	}
+	return s
+}
 
 // With returns the same store inside a transaction of the program's own, which
 // the program commits or rolls back.
@@ -49,6 +59,11 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 	if s.db == nil {
 		return fn(s)
 	}
+	release, err := s.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -66,12 +81,30 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 // exec runs a statement of constant text with ? for parameters and returns how
 // many rows it changed.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (int, error) {
+	release, err := s.hold(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
 	r, err := s.conn.ExecContext(ctx, s.placeholders(query), args...)
 	if err != nil {
 		return 0, err
 	}
 	n, err := r.RowsAffected()
 	return int(n), err
+}
+
+// hold waits until nobody else in this program writes.
+func (s *Store) hold(ctx context.Context) (release func(), err error) {
+	if s.writing == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.writing <- struct{}{}:
+		return func() { <-s.writing }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (s *Store) row(ctx context.Context, query string, args ...any) *sql.Row {

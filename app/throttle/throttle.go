@@ -222,6 +222,16 @@ func (l *Limiter) ReserveMail(ctx context.Context, name string) (bool, error) {
 	return err == nil && wait == 0, err
 }
 
+// RefundMail takes a mail about an account back, once its link has been used: only
+// the owner can do that, and may soon need another one.
+func (l *Limiter) RefundMail(ctx context.Context, name string) error {
+	t := Ticket{l: l}
+	for i, r := range l.rates(mail) {
+		t.paid = append(t.paid, charge{l.bucket(mail, i, []byte(name)), r})
+	}
+	return t.Refund(ctx)
+}
+
 // Prune drops what is no longer needed from the store. A program calls it at
 // times, for example once an hour.
 func (l *Limiter) Prune(ctx context.Context) error {

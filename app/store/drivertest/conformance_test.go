@@ -7,16 +7,32 @@ import (
 	"testing"
 
 	"github.com/holdfast-security/holdfast/app/login"
+	"github.com/holdfast-security/holdfast/app/login/logintest"
 	"github.com/holdfast-security/holdfast/app/store"
 	"github.com/holdfast-security/holdfast/app/store/drivertest"
 	"github.com/holdfast-security/holdfast/app/store/storetest"
 )
 
-func TestConformance(t *testing.T) {
+// One server of each kind serves everything that is tried on it.
+func TestDatabases(t *testing.T) {
 	for _, kind := range drivertest.Kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			server := drivertest.Require(t, kind)
 			storetest.Run(t, func(t *testing.T) *store.Store { return drivertest.Store(t, server) })
+			t.Run("login", func(t *testing.T) {
+				logintest.Run(t, func(t *testing.T) func() storetest.Store {
+					db, err := server.Fresh(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { db.Close() })
+					connect := func() storetest.Store { return store.New(db, server.Dialect()) }
+					if err := store.New(db, server.Dialect()).Migrate(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					return connect
+				})
+			})
 			t.Run("migrations", func(t *testing.T) { migrations(t, server) })
 			t.Run("a program's own transaction", func(t *testing.T) { ownTransaction(t, server) })
 		})
