@@ -199,6 +199,15 @@ func (g *Gate) take(w Weight) {
 	g.stats.Peak = max(g.stats.Peak, g.memory)
 }
 
+// Full reports whether Do would refuse now because the queue is full. A server
+// asks before it does anything else for a request, so that a flood costs it next
+// to nothing.
+func (g *Gate) Full() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiting.Len() >= max(g.queue(), 1) || g.queue() == 0 && g.lanes >= g.slots()
+}
+
 // Stats returns the counts at this moment.
 func (g *Gate) Stats() Stats {
 	g.mu.Lock()

@@ -69,7 +69,13 @@ func TestQueue(t *testing.T) {
 		}
 		job(0, func() { <-hold })
 		job(1, func() {})
+		if g.Full() {
+			t.Error("full before it is")
+		}
 		job(2, func() {})
+		if !g.Full() {
+			t.Error("not full when it is")
+		}
 		start := time.Now()
 		if err := g.Do(t.Context(), gate.Weight{}, nil); !errors.Is(err, gate.ErrBusy) {
 			t.Errorf("an over-full queue answers %v", err)
