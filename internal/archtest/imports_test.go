@@ -43,6 +43,7 @@ var rules = map[string]rule{
 	"app/sqlsafe":        {nil, "queries, whoever runs them"},
 	"app/breached":       {nil, "a set of passwords, whoever asks"},
 	"app/breached/build": {[]string{"app/breached"}, "only wraps it in flags"},
+	"app/password/wrap":  {[]string{"app/keyring", "app/password"}, "a table, and the hasher that wraps it"},
 	"app/passpolicy":     {[]string{"app/breached", "app/password"}, "its zero value has the common list, and it judges the text that is hashed"},
 	"app/gate":           {nil, "bounds any costly work, and knows nothing of passwords"},
 	"app/keyring":        {nil, "keys for every purpose, and it knows none of them"},
@@ -127,7 +128,9 @@ var appMay = []string{"golang.org/x/crypto", "golang.org/x/text", "golang.org/x/
 
 // appModules are the packages under app/ that may import more, each with its
 // reason. Each has a go.mod of its own.
-var appModules = map[string]rule{}
+var appModules = map[string]rule{
+	"app/password/wrap": {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "it opens the operator's database by its URL"},
+}
 
 // A program that wants one package of app/ inherits neither the dependencies of
 // the servers' part nor a driver.
