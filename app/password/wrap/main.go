@@ -62,7 +62,9 @@ func main() {
 	defer stop()
 	h := &password.Hasher{Legacy: password.Legacy()}
 	count, err := run(ctx, *url, *ring, h, t)
-	show(count, t.write)
+	if err == nil || count.wrapped > 0 {
+		show(count, t.write)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "wrap:", err)
 		os.Exit(1)
