@@ -43,6 +43,15 @@ func verify(t testing.TB, h *password.Hasher, stored, pw string) password.Result
 	return r
 }
 
+func newRing(t testing.TB) *keyring.Ring {
+	t.Helper()
+	ring, err := keyring.New(bytes.Repeat([]byte{1}, keyring.MinSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
 func TestUpgrade(t *testing.T) {
 	now := &password.Hasher{Preferred: quick, Legacy: password.Legacy()}
 	other := quick
@@ -70,10 +79,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestWrap(t *testing.T) {
-	ring, err := keyring.New(bytes.Repeat([]byte{1}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ring := newRing(t)
 	for name, h := range map[string]*password.Hasher{
 		"plain":  {Preferred: quick, Legacy: password.Legacy()},
 		"pepper": {Preferred: quick, Legacy: password.Legacy(), Pepper: ring},
@@ -119,10 +125,7 @@ func TestWrap(t *testing.T) {
 }
 
 func TestPepper(t *testing.T) {
-	ring, err := keyring.New(bytes.Repeat([]byte{1}, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ring := newRing(t)
 	plain := &password.Hasher{Preferred: quick}
 	h := &password.Hasher{Preferred: quick, Pepper: ring}
 	without := mustHash(t, plain, "pw")
