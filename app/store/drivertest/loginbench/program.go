@@ -201,7 +201,7 @@ func (g *probedGate) probe(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if g.Full() {
+		if g.Room() == 0 {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			g.Do(ctx, gate.Weight{Memory: 19 << 20}, func() error { return nil })
 			cancel()
