@@ -45,11 +45,9 @@ type Key struct {
 // LogValue keeps the key out of logs.
 func (k Key) LogValue() slog.Value { return slog.StringValue("key " + k.ID) }
 
-// String keeps the key out of formatted text.
-func (k Key) String() string { return "key " + k.ID }
-
-// GoString does the same for %#v.
-func (k Key) GoString() string { return "key " + k.ID }
+// Format keeps the key out of formatted text, for every verb. It is not asked for
+// what lies in an unexported field of another struct: do not print those.
+func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, "key "+k.ID) }
 
 // A Ring holds the current secret and those before it. It may be used by many
 // goroutines at a time, also while it rotates.

@@ -69,7 +69,7 @@ func TestKeyDoesNotPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := ring.Current("pepper")
-	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
 		if got := fmt.Sprintf(format, k); got != "key "+k.ID {
 			t.Errorf("%s prints %s", format, got)
 		}

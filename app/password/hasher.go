@@ -193,6 +193,16 @@ func (h *Hasher) Outdated(stored string) (bool, error) {
 	return h.outdated(p), nil
 }
 
+// SchemeOf returns the ID of the scheme of a stored hash, of the inner one if it is
+// wrapped, as Verify does in [Result]; "" if it cannot be verified.
+func (h *Hasher) SchemeOf(stored string) string {
+	p, err := h.open(stored)
+	if err != nil {
+		return ""
+	}
+	return p.scheme()
+}
+
 func (h *Hasher) outdated(p opened) bool {
 	now, err := h.preferred().Cost("")
 	if err != nil {

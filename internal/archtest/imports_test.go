@@ -39,9 +39,15 @@ var rules = map[string]rule{
 	"server/lab/labtest":  {[]string{"server/lab"}, "the same, for tests"},
 	"cmd/holdfast/daemon": {nil, "only carries bytes"},
 
-	"app/gate":     {nil, "bounds any costly work, and knows nothing of passwords"},
-	"app/keyring":  {nil, "keys for every purpose, and it knows none of them"},
-	"app/password": {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+	"app/appconfig":      {nil, "a secret that does not print, for any package"},
+	"app/sqlsafe":        {nil, "queries, whoever runs them"},
+	"app/breached":       {nil, "a set of passwords, whoever asks"},
+	"app/breached/build": {[]string{"app/breached"}, "only wraps it in flags"},
+	"app/password/wrap":  {[]string{"app/keyring", "app/password"}, "a table, and the hasher that wraps it"},
+	"app/passpolicy":     {[]string{"app/breached", "app/password"}, "its zero value has the common list, and it judges the text that is hashed"},
+	"app/gate":           {nil, "bounds any costly work, and knows nothing of passwords"},
+	"app/keyring":        {nil, "keys for every purpose, and it knows none of them"},
+	"app/password":       {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
 
 	"bench/audit": {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
@@ -122,7 +128,9 @@ var appMay = []string{"golang.org/x/crypto", "golang.org/x/text", "golang.org/x/
 
 // appModules are the packages under app/ that may import more, each with its
 // reason. Each has a go.mod of its own.
-var appModules = map[string]rule{}
+var appModules = map[string]rule{
+	"app/password/wrap": {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "it opens the operator's database by its URL"},
+}
 
 // A program that wants one package of app/ inherits neither the dependencies of
 // the servers' part nor a driver.
