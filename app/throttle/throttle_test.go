@@ -197,7 +197,7 @@ func FuzzDevice(f *testing.F) {
 	f.Add(good+"~"+good, "ben")
 	f.Add("a.b.c~~..", "")
 	f.Fuzz(func(t *testing.T, value, name string) {
-		ticket, err := l.Reserve(t.Context(), throttle.Attempt{Name: name, Device: value, Addr: netip.AddrFrom16([16]byte(rand.Text()))})
+		ticket, err := l.Reserve(t.Context(), throttle.Attempt{Name: name, Device: value, Addr: netip.AddrFrom16([16]byte([]byte(rand.Text())))})
 		if err != nil {
 			t.Fatal(err)
 		}
