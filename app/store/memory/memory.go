@@ -15,6 +15,8 @@ import (
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
+	"github.com/holdfast-security/holdfast/app/recovery"
+	"github.com/holdfast-security/holdfast/app/support"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
 
@@ -34,6 +36,10 @@ type state struct {
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
 	challenges map[[32]byte]mfa.Challenge
+	tokens     map[[32]byte]recovery.Token
+	cases      map[string]support.Case
+	acts       []support.Act // oldest first
+	phones     map[string]string
 }
 
 // clone copies what is stored.
@@ -42,6 +48,7 @@ func (s *state) clone() state {
 		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
 		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
+		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones),
 	}
 }
 
@@ -61,6 +68,9 @@ func New() *Store {
 		factors:    map[string]mfa.Factor{},
 		codes:      map[code]bool{},
 		challenges: map[[32]byte]mfa.Challenge{},
+		tokens:     map[[32]byte]recovery.Token{},
+		cases:      map[string]support.Case{},
+		phones:     map[string]string{},
 	}}
 }
 
