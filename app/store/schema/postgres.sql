@@ -61,3 +61,60 @@ CREATE TABLE holdfast_outbox (
 	body      TEXT NOT NULL
 );
 CREATE INDEX holdfast_outbox_created ON holdfast_outbox (created, id);
+-- 2
+CREATE TABLE holdfast_factors (
+	account TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	sealed  TEXT COLLATE "C" NOT NULL,
+	step    BIGINT NOT NULL
+);
+CREATE TABLE holdfast_codes (
+	account TEXT COLLATE "C" NOT NULL,
+	hash    BYTEA NOT NULL,
+	PRIMARY KEY (account, hash)
+);
+CREATE TABLE holdfast_challenges (
+	hash    BYTEA NOT NULL PRIMARY KEY,
+	account TEXT COLLATE "C" NOT NULL,
+	epoch   BIGINT NOT NULL,
+	tries   INTEGER NOT NULL,
+	expires BIGINT NOT NULL
+);
+CREATE INDEX holdfast_challenges_account ON holdfast_challenges (account);
+CREATE TABLE holdfast_tokens (
+	hash    BYTEA NOT NULL PRIMARY KEY,
+	purpose TEXT COLLATE "C" NOT NULL,
+	account TEXT COLLATE "C" NOT NULL,
+	mail    TEXT COLLATE "C" NOT NULL,
+	expires BIGINT NOT NULL
+);
+CREATE INDEX holdfast_tokens_account ON holdfast_tokens (account);
+CREATE TABLE holdfast_cases (
+	id      TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	staff   TEXT COLLATE "C" NOT NULL,
+	account TEXT COLLATE "C" NOT NULL,
+	actions TEXT NOT NULL,
+	opened  BIGINT NOT NULL,
+	code    BYTEA NOT NULL,
+	tries   INTEGER NOT NULL,
+	expires BIGINT NOT NULL,
+	until   BIGINT NOT NULL
+);
+CREATE INDEX holdfast_cases_account ON holdfast_cases (account);
+CREATE TABLE holdfast_acts (
+	id      TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	at      BIGINT NOT NULL,
+	staff   TEXT COLLATE "C" NOT NULL,
+	file    TEXT COLLATE "C" NOT NULL,
+	account TEXT COLLATE "C" NOT NULL,
+	act     TEXT COLLATE "C" NOT NULL,
+	detail  TEXT NOT NULL
+);
+CREATE INDEX holdfast_acts_file ON holdfast_acts (file, at, id);
+CREATE TABLE holdfast_phones (
+	account TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	phone   TEXT COLLATE "C" NOT NULL
+);
+CREATE TABLE holdfast_losses (
+	account TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	due     BIGINT NOT NULL
+);

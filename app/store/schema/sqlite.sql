@@ -61,3 +61,60 @@ CREATE TABLE holdfast_outbox (
 	body      TEXT NOT NULL
 ) STRICT;
 CREATE INDEX holdfast_outbox_created ON holdfast_outbox (created, id);
+-- 2
+CREATE TABLE holdfast_factors (
+	account TEXT NOT NULL PRIMARY KEY,
+	sealed  TEXT NOT NULL,
+	step    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE holdfast_codes (
+	account TEXT NOT NULL,
+	hash    BLOB NOT NULL,
+	PRIMARY KEY (account, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE holdfast_challenges (
+	hash    BLOB NOT NULL PRIMARY KEY,
+	account TEXT NOT NULL,
+	epoch   INTEGER NOT NULL,
+	tries   INTEGER NOT NULL,
+	expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holdfast_challenges_account ON holdfast_challenges (account);
+CREATE TABLE holdfast_tokens (
+	hash    BLOB NOT NULL PRIMARY KEY,
+	purpose TEXT NOT NULL,
+	account TEXT NOT NULL,
+	mail    TEXT NOT NULL,
+	expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holdfast_tokens_account ON holdfast_tokens (account);
+CREATE TABLE holdfast_cases (
+	id      TEXT NOT NULL PRIMARY KEY,
+	staff   TEXT NOT NULL,
+	account TEXT NOT NULL,
+	actions TEXT NOT NULL,
+	opened  INTEGER NOT NULL,
+	code    BLOB NOT NULL,
+	tries   INTEGER NOT NULL,
+	expires INTEGER NOT NULL,
+	until   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holdfast_cases_account ON holdfast_cases (account);
+CREATE TABLE holdfast_acts (
+	id      TEXT NOT NULL PRIMARY KEY,
+	at      INTEGER NOT NULL,
+	staff   TEXT NOT NULL,
+	file    TEXT NOT NULL,
+	account TEXT NOT NULL,
+	act     TEXT NOT NULL,
+	detail  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holdfast_acts_file ON holdfast_acts (file, at, id);
+CREATE TABLE holdfast_phones (
+	account TEXT NOT NULL PRIMARY KEY,
+	phone   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE holdfast_losses (
+	account TEXT NOT NULL PRIMARY KEY,
+	due     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
