@@ -7,6 +7,40 @@ CREATE TABLE holdfast_accounts (
 	disabled INTEGER NOT NULL,
 	epoch    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE holdfast_sessions (
+	hash      BLOB NOT NULL PRIMARY KEY,
+	id        TEXT NOT NULL,
+	account   TEXT NOT NULL,
+	epoch     INTEGER NOT NULL,
+	began     INTEGER NOT NULL,
+	seen      INTEGER NOT NULL,
+	proven    INTEGER NOT NULL,
+	expires   INTEGER NOT NULL,
+	idle      INTEGER NOT NULL,
+	proven_by TEXT NOT NULL,
+	addr      TEXT NOT NULL,
+	browser   TEXT NOT NULL,
+	remember  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX holdfast_sessions_account ON holdfast_sessions (account, id);
+CREATE TABLE holdfast_roles (
+	account TEXT NOT NULL,
+	role    TEXT NOT NULL,
+	PRIMARY KEY (account, role)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE holdfast_seclog (
+	seq    INTEGER NOT NULL PRIMARY KEY,
+	line   TEXT NOT NULL,
+	hash   BLOB NOT NULL,
+	key_id TEXT NOT NULL,
+	mac    BLOB NOT NULL
+) STRICT;
+CREATE TABLE holdfast_seclog_head (
+	one    INTEGER NOT NULL PRIMARY KEY,
+	seq    INTEGER NOT NULL,
+	hash   BLOB NOT NULL
+) STRICT;
+INSERT INTO holdfast_seclog_head (one, seq, hash) VALUES (1, 0, x'');
 CREATE TABLE holdfast_attempts (
 	bucket  INTEGER NOT NULL PRIMARY KEY,
 	full_at INTEGER NOT NULL
