@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
+	"github.com/holdfast-security/holdfast/app/session"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
 
@@ -30,6 +31,7 @@ type state struct {
 	attempts map[throttle.Bucket]int64
 	links    map[[32]byte]login.Link
 	mails    []mail // oldest first
+	sessions map[[32]byte]session.Record
 
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
@@ -41,7 +43,8 @@ func (s *state) clone() state {
 	return state{
 		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
-		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
+		sessions: maps.Clone(s.sessions),
+		factors:  maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
 	}
 }
 
@@ -57,6 +60,7 @@ func New() *Store {
 		ids:      map[login.ID]string{},
 		attempts: map[throttle.Bucket]int64{},
 		links:    map[[32]byte]login.Link{},
+		sessions: map[[32]byte]session.Record{},
 
 		factors:    map[string]mfa.Factor{},
 		codes:      map[code]bool{},
