@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
 	"github.com/holdfast-security/holdfast/app/recovery"
+	"github.com/holdfast-security/holdfast/app/session"
 	"github.com/holdfast-security/holdfast/app/support"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
@@ -32,6 +33,7 @@ type state struct {
 	attempts map[throttle.Bucket]int64
 	links    map[[32]byte]login.Link
 	mails    []mail // oldest first
+	sessions map[[32]byte]session.Record
 
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
@@ -49,6 +51,7 @@ func (s *state) clone() state {
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
 		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
 		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones),
+		sessions: maps.Clone(s.sessions),
 	}
 }
 
@@ -64,6 +67,7 @@ func New() *Store {
 		ids:      map[login.ID]string{},
 		attempts: map[throttle.Bucket]int64{},
 		links:    map[[32]byte]login.Link{},
+		sessions: map[[32]byte]session.Record{},
 
 		factors:    map[string]mfa.Factor{},
 		codes:      map[code]bool{},
