@@ -69,7 +69,10 @@ var rules = map[string]rule{
 	"app/recovery/recoverytest": {[]string{
 		"app/gate", "app/keyring", "app/login", "app/mfa", "app/outbox", "app/password", "app/recovery", "app/session", "app/throttle",
 	}, "wires a reset on any store"},
-	"app/support":        {[]string{"app/keyring", "app/login", "app/outbox", "app/recovery"}, "reads accounts, queues mail and asks recovery for a reset; it has nothing to change an account with"},
+	"app/support": {[]string{"app/keyring", "app/login", "app/outbox", "app/recovery"}, "reads accounts, queues mail and asks recovery for a reset; it has nothing to change an account with"},
+	"app/support/supporttest": {[]string{
+		"app/gate", "app/keyring", "app/login", "app/mfa", "app/outbox", "app/password", "app/recovery", "app/support", "app/throttle",
+	}, "wires a desk on any store"},
 	"app/support/twilio": {nil, "a phone number and a text in, an answer out"},
 	"app/outbox/smtp":    {[]string{"app/outbox"}, "sends what waits"},
 	"app/keyring":        {nil, "keys for every purpose, and it knows none of them"},
