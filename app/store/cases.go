@@ -129,31 +129,3 @@ func (s *Store) Acts(ctx context.Context, id string) ([]support.Act, error) {
 	}
 	return all, nil
 }
-
-// Phone is of [support.Contacts].
-func (s *Store) Phone(ctx context.Context, account string) (string, error) {
-	var phone string
-	err := s.row(ctx, "SELECT phone FROM holdfast_phones WHERE account = ?", account).Scan(&phone)
-	if err != nil && !absent(err) {
-		return "", fmt.Errorf("reading a phone: %w", err)
-	}
-	return phone, nil
-}
-
-// SetPhone sets the phone number of an account; the empty one removes it. It is not
-// for support staff.
-func (s *Store) SetPhone(ctx context.Context, account, phone string) error {
-	if err := tooLong("phone", phone, 64); err != nil {
-		return fmt.Errorf("setting a phone: %w", err)
-	}
-	err := s.put(ctx, func() (int, error) {
-		return s.exec(ctx, "UPDATE holdfast_phones SET phone = ? WHERE account = ?", phone, account)
-	}, func() (bool, error) {
-		return s.insert(ctx, s.exec, "INSERT INTO holdfast_phones (account, phone) VALUES (?, ?)",
-			[]any{account, phone}, "SELECT 1 FROM holdfast_phones WHERE account = ?", account)
-	})
-	if err != nil {
-		return fmt.Errorf("setting a phone: %w", err)
-	}
-	return nil
-}

@@ -52,11 +52,11 @@ var rules = map[string]rule{
 	"app/login/logintest": {[]string{
 		"app/gate", "app/keyring", "app/login", "app/outbox", "app/password", "app/store/storetest", "app/throttle",
 	}, "wires a login on any store"},
-	"app/store":            {[]string{"app/login", "app/mfa", "app/recovery", "app/support", "app/outbox", "app/throttle"}, "implements what they declare; they never import it"},
+	"app/store":            {[]string{"app/account", "app/login", "app/mfa", "app/recovery", "app/session", "app/support", "app/outbox", "app/throttle"}, "implements what they declare; they never import it"},
 	"app/store/sqlite":     {[]string{"app/store"}, "names the dialect"},
 	"app/store/mysql":      {[]string{"app/store"}, "names the dialect"},
 	"app/store/postgres":   {[]string{"app/store"}, "names the dialect"},
-	"app/store/memory":     {[]string{"app/login", "app/mfa", "app/recovery", "app/support", "app/outbox", "app/throttle"}, "the same interfaces without a database"},
+	"app/store/memory":     {[]string{"app/account", "app/login", "app/mfa", "app/recovery", "app/session", "app/support", "app/outbox", "app/throttle"}, "the same interfaces without a database"},
 	"app/store/storetest":  {[]string{"app/login", "app/mfa", "app/recovery", "app/support", "app/outbox", "app/throttle"}, "the suite of every store knows the interfaces and no store"},
 	"app/store/drivertest": {[]string{"app/store", "app/store/sqlite"}, "opens stores on real databases, for tests"},
 	"app/store/drivertest/loginbench": {[]string{

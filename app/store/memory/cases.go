@@ -84,17 +84,3 @@ func (s *Store) Acts(_ context.Context, id string) ([]support.Act, error) {
 	}
 	return all, nil
 }
-
-// Phone is of [support.Contacts].
-func (s *Store) Phone(_ context.Context, account string) (string, error) {
-	defer s.lock()()
-	return s.phones[account], nil
-}
-
-// SetPhone sets the phone number of an account; the empty one removes it. It is not
-// for support staff.
-func (s *Store) SetPhone(_ context.Context, account, phone string) error {
-	defer s.lock()()
-	s.phones[account] = phone
-	return nil
-}

@@ -42,6 +42,7 @@ type state struct {
 	cases      map[string]support.Case
 	acts       []support.Act // oldest first
 	phones     map[string]string
+	losses     map[string]time.Time
 }
 
 // clone copies what is stored.
@@ -50,7 +51,7 @@ func (s *state) clone() state {
 		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
 		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
-		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones),
+		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones), losses: maps.Clone(s.losses),
 		sessions: maps.Clone(s.sessions),
 	}
 }
@@ -75,6 +76,7 @@ func New() *Store {
 		tokens:     map[[32]byte]recovery.Token{},
 		cases:      map[string]support.Case{},
 		phones:     map[string]string{},
+		losses:     map[string]time.Time{},
 	}}
 }
 
