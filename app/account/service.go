@@ -225,6 +225,9 @@ func (s *Service[S]) Finish(ctx context.Context, token, pw string, words ...stri
 	if err != nil {
 		return login.Account{}, fmt.Errorf("opening an account: %w", err)
 	}
+	// Only the owner of the address can use the link, and may soon need another
+	// mail; if this fails they wait for it.
+	_ = s.Throttle.RefundMail(ctx, "registration of "+string(id))
 	return a, nil
 }
 

@@ -75,8 +75,14 @@ var rules = map[string]rule{
 	}, "wires a desk on any store"},
 	"app/support/twilio": {nil, "a phone number and a text in, an answer out"},
 	"app/outbox/smtp":    {[]string{"app/outbox"}, "sends what waits"},
-	"app/keyring":        {nil, "keys for every purpose, and it knows none of them"},
-	"app/password":       {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+	"app/account": {[]string{
+		"app/login", "app/mfa", "app/outbox", "app/passpolicy", "app/password", "app/recovery", "app/throttle",
+	}, "joins them; who is logged in is an interface, so it needs no sessions"},
+	"app/account/accounttest": {[]string{
+		"app/account", "app/gate", "app/keyring", "app/login", "app/mfa", "app/outbox", "app/password", "app/recovery", "app/session", "app/throttle",
+	}, "wires accounts on any store"},
+	"app/keyring":  {nil, "keys for every purpose, and it knows none of them"},
+	"app/password": {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
 
 	"bench/audit": {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
