@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-security/holdfast/app/access"
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
@@ -32,6 +33,7 @@ type state struct {
 	links    map[[32]byte]login.Link
 	mails    []mail // oldest first
 	sessions map[[32]byte]session.Record
+	roles    map[string][]access.Role
 
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
@@ -43,8 +45,8 @@ func (s *state) clone() state {
 	return state{
 		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
-		sessions: maps.Clone(s.sessions),
-		factors:  maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
+		sessions: maps.Clone(s.sessions), roles: maps.Clone(s.roles),
+		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
 	}
 }
 
@@ -61,6 +63,7 @@ func New() *Store {
 		attempts: map[throttle.Bucket]int64{},
 		links:    map[[32]byte]login.Link{},
 		sessions: map[[32]byte]session.Record{},
+		roles:    map[string][]access.Role{},
 
 		factors:    map[string]mfa.Factor{},
 		codes:      map[code]bool{},
