@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
+	"github.com/holdfast-security/holdfast/app/seclog"
 	"github.com/holdfast-security/holdfast/app/session"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
@@ -34,6 +35,8 @@ type state struct {
 	mails    []mail // oldest first
 	sessions map[[32]byte]session.Record
 	roles    map[string][]access.Role
+	entries  []seclog.Entry
+	head     seclog.Head
 
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
@@ -46,6 +49,7 @@ func (s *state) clone() state {
 		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
 		sessions: maps.Clone(s.sessions), roles: maps.Clone(s.roles),
+		entries: slices.Clone(s.entries), head: s.head,
 		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
 	}
 }
