@@ -55,11 +55,15 @@ func (s *Store) FindSession(ctx context.Context, hash [32]byte) (session.Record,
 	query := readSessions + "WHERE s.hash = ?"
 	row := s.row
 	if s.finding != nil {
+		if err := ctx.Err(); err != nil {
+			return session.Record{}, fmt.Errorf("reading a session: %w", err)
+		}
+		// It takes microseconds; to watch the context meanwhile takes as long again.
 		stmt, err := s.finding.prepare(ctx, s.db, query)
 		if err != nil {
 			return session.Record{}, fmt.Errorf("reading a session: %w", err)
 		}
-		row = func(ctx context.Context, _ string, args ...any) *sql.Row { return stmt.QueryRowContext(ctx, args...) }
+		row = func(ctx context.Context, _ string, args ...any) *sql.Row { return stmt.QueryRowContext(context.WithoutCancel(ctx), args...) }
 	}
 	r, err := scanSession(row(ctx, query, hash[:]).Scan)
 	if absent(err) {
