@@ -47,7 +47,7 @@ type database struct {
 	dsn    string
 }
 
-func prepare(ctx context.Context, kind drivertest.Kind, legacy bool) (_ *database, err error) {
+func prepare(ctx context.Context, kind drivertest.Kind, l load) (_ *database, err error) {
 	server, err := drivertest.Start(ctx, kind, true)
 	if err != nil {
 		return nil, err
@@ -70,12 +70,12 @@ func prepare(ctx context.Context, kind drivertest.Kind, legacy bool) (_ *databas
 	if err := s.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	return &database{server, dsn}, seed(ctx, s, legacy)
+	return &database{server, dsn}, seed(ctx, s, l)
 }
 
 // runTiming compares refusals on one store and returns lines for the table.
 func runTiming(ctx context.Context, kind drivertest.Kind, o options) (lines []line, err error) {
-	d, err := prepare(ctx, kind, true)
+	d, err := prepare(ctx, kind, full)
 	if err != nil {
 		return nil, err
 	}
