@@ -199,13 +199,17 @@ func (g *Gate) take(w Weight) {
 	g.stats.Peak = max(g.stats.Peak, g.memory)
 }
 
-// Full reports whether Do would refuse now because the queue is full. A server
-// asks before it does anything else for a request, so that a flood costs it next
-// to nothing.
-func (g *Gate) Full() bool {
+// Room returns how many jobs of one lane Do would take now, to run or to wait,
+// before it refuses. A server asks before it does anything else for a request, so
+// that a flood costs it next to nothing.
+func (g *Gate) Room() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.waiting.Len() >= max(g.queue(), 1) || g.queue() == 0 && g.lanes >= g.slots()
+	free := 0
+	if g.waiting.Len() == 0 {
+		free = g.slots() - g.lanes
+	}
+	return free + g.queue() - g.waiting.Len()
 }
 
 // Stats returns the counts at this moment.

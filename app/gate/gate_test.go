@@ -56,6 +56,9 @@ func TestQueue(t *testing.T) {
 		g := gate.Gate{Slots: 1, Queue: 2, Wait: 10 * time.Second}
 		refused := 0
 		g.OnRefused = func(gate.Weight) { refused++ }
+		if got := g.Room(); got != 3 {
+			t.Errorf("room for %d in an empty gate", got)
+		}
 		hold := make(chan struct{})
 		done := make(chan int, 8)
 		job := func(n int, fn func()) {
@@ -69,12 +72,12 @@ func TestQueue(t *testing.T) {
 		}
 		job(0, func() { <-hold })
 		job(1, func() {})
-		if g.Full() {
-			t.Error("full before it is")
+		if got := g.Room(); got != 1 {
+			t.Errorf("room for %d where it is for 1", got)
 		}
 		job(2, func() {})
-		if !g.Full() {
-			t.Error("not full when it is")
+		if got := g.Room(); got != 0 {
+			t.Errorf("room for %d in a full gate", got)
 		}
 		start := time.Now()
 		if err := g.Do(t.Context(), gate.Weight{}, nil); !errors.Is(err, gate.ErrBusy) {

@@ -28,7 +28,7 @@ type ID string
 // other: a Cyrillic а makes an id of its own, which never finds an account of
 // the Latin a.
 func ParseID(text string) (ID, error) {
-	if len(text) > 4*MaxID {
+	if text == "" || len(text) > 4*MaxID {
 		return "", fmt.Errorf("%d bytes: %w", len(text), ErrID)
 	}
 	id := text
@@ -38,7 +38,7 @@ func ParseID(text string) (ID, error) {
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", ErrID, err)
 		}
-		if len(next) > MaxID {
+		if next == "" || len(next) > MaxID {
 			return "", fmt.Errorf("%d bytes: %w", len(next), ErrID)
 		}
 		if next == id {

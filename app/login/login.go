@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-security/holdfast/app/gate"
@@ -45,6 +47,7 @@ type Service struct {
 
 	deadline deadline
 	stats    counters
+	coming   atomic.Int64 // attempts on their way to the gate
 }
 
 // An Attempt is what somebody sent.
@@ -70,10 +73,12 @@ type Success struct {
 // something of ours has failed; in all cases nobody is in.
 func (s *Service) Login(ctx context.Context, a Attempt) (*Success, error) {
 	start := time.Now()
-	if g, ok := s.Hasher.Gate.(interface{ Full() bool }); ok && g.Full() {
+	if !s.enter() {
 		s.tell(Event{Reason: Busy, Addr: a.Addr})
-		return nil, gate.ErrBusy // before the store is asked
+		return nil, gate.ErrBusy
 	}
+	leave := sync.OnceFunc(func() { s.coming.Add(-1) })
+	defer leave()
 	limit, err := s.limit(ctx)
 	if err != nil {
 		return nil, err
@@ -92,6 +97,7 @@ func (s *Service) Login(ctx context.Context, a Attempt) (*Success, error) {
 		return nil, err
 	}
 	v := &verdict{name: name, event: Event{Addr: a.Addr, Trusted: ticket.Trusted()}}
+	v.gate = leave
 	err = s.verify(ctx, v, id, a.Password, ticket)
 	if err != nil {
 		// Nothing was verified, or nobody will know what came of it.
@@ -117,12 +123,25 @@ func (s *Service) Login(ctx context.Context, a Attempt) (*Success, error) {
 	return nil, ErrDenied
 }
 
+// enter counts an attempt that is on its way to the gate, unless there will be no
+// room for it: then the store is not asked in vain.
+func (s *Service) enter() bool {
+	n := s.coming.Add(1)
+	g, ok := s.Hasher.Gate.(interface{ Room() int })
+	if ok && n > int64(g.Room()) {
+		s.coming.Add(-1)
+		return false
+	}
+	return true
+}
+
 // verdict is what is found out about one attempt.
 type verdict struct {
 	name    string
 	account Account // zero if there is none
 	waited  time.Duration
 	event   Event
+	gate    func() // to be called at the gate
 }
 
 // maxRounds bounds how often a login starts over because the stored hash changes
@@ -151,6 +170,7 @@ func (s *Service) verify(ctx context.Context, v *verdict, id ID, pw string, tick
 		if v.event.Reason == Wrong {
 			stored = a.Password
 		}
+		v.gate()
 		even, err := s.Hasher.VerifyEvenly(ctx, stored, pw)
 		if err != nil {
 			return fmt.Errorf("verifying a password: %w", err)

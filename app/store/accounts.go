@@ -42,7 +42,7 @@ func (s *Store) AddAccount(ctx context.Context, a login.Account) error {
 			return fmt.Errorf("adding an account: %w", err)
 		}
 	}
-	added, err := s.insert(ctx,
+	added, err := s.insert(ctx, s.exec,
 		"INSERT INTO holdfast_accounts (account, login, mail, password, disabled, epoch) VALUES (?, ?, ?, ?, ?, ?)",
 		[]any{a.Key, string(a.ID), a.Mail, a.Password, a.Disabled, a.Epoch},
 		"SELECT 1 FROM holdfast_accounts WHERE login = ? OR account = ?", string(a.ID), a.Key)

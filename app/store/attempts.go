@@ -24,7 +24,7 @@ func (s *Store) take(ctx context.Context, b int64, r throttle.Rate, now int64) (
 	// A second round is needed when another call adds or prunes the bucket
 	// between two statements.
 	for range 8 {
-		n, err := s.exec(ctx, `UPDATE holdfast_attempts SET full_at = CASE WHEN full_at > ? THEN full_at ELSE ? END + ?
+		n, err := s.execLightly(ctx, `UPDATE holdfast_attempts SET full_at = CASE WHEN full_at > ? THEN full_at ELSE ? END + ?
 			WHERE bucket = ? AND full_at <= ?`, now, now, every, b, latest)
 		if err != nil || n == 1 {
 			return 0, err
@@ -39,7 +39,7 @@ func (s *Store) take(ctx context.Context, b int64, r throttle.Rate, now int64) (
 		case !absent(err):
 			return 0, err
 		}
-		added, err := s.insert(ctx, "INSERT INTO holdfast_attempts (bucket, full_at) VALUES (?, ?)", []any{b, now + every},
+		added, err := s.insert(ctx, s.execLightly, "INSERT INTO holdfast_attempts (bucket, full_at) VALUES (?, ?)", []any{b, now + every},
 			"SELECT 1 FROM holdfast_attempts WHERE bucket = ?", b)
 		if err != nil || added {
 			return 0, err
@@ -50,7 +50,7 @@ func (s *Store) take(ctx context.Context, b int64, r throttle.Rate, now int64) (
 
 // Refund is of [throttle.Store].
 func (s *Store) Refund(ctx context.Context, b throttle.Bucket, r throttle.Rate) error {
-	_, err := s.exec(ctx, "UPDATE holdfast_attempts SET full_at = full_at - ? WHERE bucket = ?", r.Every.Microseconds(), int64(b))
+	_, err := s.execLightly(ctx, "UPDATE holdfast_attempts SET full_at = full_at - ? WHERE bucket = ?", r.Every.Microseconds(), int64(b))
 	if err != nil {
 		return fmt.Errorf("bucket %d: %w", b, err)
 	}
@@ -59,7 +59,7 @@ func (s *Store) Refund(ctx context.Context, b throttle.Bucket, r throttle.Rate) 
 
 // Prune is of [throttle.Store].
 func (s *Store) Prune(ctx context.Context, now time.Time) (int, error) {
-	n, err := s.exec(ctx, "DELETE FROM holdfast_attempts WHERE full_at <= ?", now.UnixMicro())
+	n, err := s.execLightly(ctx, "DELETE FROM holdfast_attempts WHERE full_at <= ?", now.UnixMicro())
 	if err != nil {
 		return 0, fmt.Errorf("pruning buckets: %w", err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
@@ -94,6 +95,36 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (int, error
 	return int(n), err
 }
 
+// execLightly is exec for what may be lost in a power cut, such as the count of an
+// attempt: SQLite does not wait for the disk. Other databases wait for several
+// commits at a time and need no such care.
+func (s *Store) execLightly(ctx context.Context, query string, args ...any) (n int, err error) {
+	if s.dialect != SQLite || s.db == nil {
+		return s.exec(ctx, query, args...)
+	}
+	release, err := s.hold(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	c, err := s.db.Conn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if _, err := c.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
+		return 0, err
+	}
+	defer func() {
+		// A connection that cannot be set back is given up, with its own error.
+		_, back := c.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = FULL")
+		if back != nil {
+			c.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	return (&Store{conn: c, dialect: s.dialect}).exec(ctx, query, args...)
+}
+
 // hold waits until nobody else in this program writes.
 func (s *Store) hold(ctx context.Context) (release func(), err error) {
 	if s.writing == nil {
@@ -111,15 +142,18 @@ func (s *Store) row(ctx context.Context, query string, args ...any) *sql.Row {
 	return s.conn.QueryRowContext(ctx, s.placeholders(query), args...)
 }
 
+// execute is exec or execLightly.
+type execute func(ctx context.Context, query string, args ...any) (int, error)
+
 // insert runs an INSERT and reports whether it added a row. A row that is in the
 // way is no error; exists is a query that finds it.
-func (s *Store) insert(ctx context.Context, insert string, args []any, exists string, keys ...any) (bool, error) {
+func (s *Store) insert(ctx context.Context, exec execute, insert string, args []any, exists string, keys ...any) (bool, error) {
 	if s.dialect != MySQL {
-		n, err := s.exec(ctx, insert+" ON CONFLICT DO NOTHING", args...)
+		n, err := exec(ctx, insert+" ON CONFLICT DO NOTHING", args...)
 		return n == 1, err
 	}
 	// MySQL's INSERT IGNORE would cut what is too long, and tell nobody.
-	_, err := s.exec(ctx, insert, args...)
+	_, err := exec(ctx, insert, args...)
 	if err == nil {
 		return true, nil
 	}

@@ -46,8 +46,25 @@ var rules = map[string]rule{
 	"app/password/wrap":  {[]string{"app/keyring", "app/password"}, "a table, and the hasher that wraps it"},
 	"app/passpolicy":     {[]string{"app/breached", "app/password"}, "its zero value has the common list, and it judges the text that is hashed"},
 	"app/gate":           {nil, "bounds any costly work, and knows nothing of passwords"},
-	"app/keyring":        {nil, "keys for every purpose, and it knows none of them"},
-	"app/password":       {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+	"app/outbox":         {nil, "mail that waits, whoever wrote it"},
+	"app/throttle":       {[]string{"app/keyring"}, "counts attempts under keyed names, and knows no passwords"},
+	"app/login":          {[]string{"app/gate", "app/outbox", "app/password", "app/throttle"}, "a login is counted, verified and refused in one place; it declares what it needs of a store"},
+	"app/login/logintest": {[]string{
+		"app/gate", "app/keyring", "app/login", "app/outbox", "app/password", "app/store/storetest", "app/throttle",
+	}, "wires a login on any store"},
+	"app/store":            {[]string{"app/login", "app/outbox", "app/throttle"}, "implements what they declare; they never import it"},
+	"app/store/sqlite":     {[]string{"app/store"}, "names the dialect"},
+	"app/store/mysql":      {[]string{"app/store"}, "names the dialect"},
+	"app/store/postgres":   {[]string{"app/store"}, "names the dialect"},
+	"app/store/memory":     {[]string{"app/login", "app/outbox", "app/throttle"}, "the same interfaces without a database"},
+	"app/store/storetest":  {[]string{"app/login", "app/outbox", "app/throttle"}, "the suite of every store knows the interfaces and no store"},
+	"app/store/drivertest": {[]string{"app/store", "app/store/sqlite"}, "opens stores on real databases, for tests"},
+	"app/store/drivertest/loginbench": {[]string{
+		"app/gate", "app/keyring", "app/login", "app/outbox", "app/password", "app/store", "app/throttle", "app/store/drivertest", "app/store/drivertest/timing",
+	}, "a program built on the packages, and its measurement"},
+	"app/store/drivertest/timing": {nil, "numbers in, numbers out"},
+	"app/keyring":                 {nil, "keys for every purpose, and it knows none of them"},
+	"app/password":                {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
 
 	"bench/audit": {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
@@ -129,7 +146,8 @@ var appMay = []string{"golang.org/x/crypto", "golang.org/x/text", "golang.org/x/
 // appModules are the packages under app/ that may import more, each with its
 // reason. Each has a go.mod of its own.
 var appModules = map[string]rule{
-	"app/password/wrap": {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "it opens the operator's database by its URL"},
+	"app/store/drivertest": {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "the stores speak database/sql, their tests need drivers"},
+	"app/password/wrap":    {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "it opens the operator's database by its URL"},
 }
 
 // A program that wants one package of app/ inherits neither the dependencies of

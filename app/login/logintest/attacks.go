@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -226,5 +227,31 @@ func noFreeGuesses(t *testing.T, connect func() storetest.Store) {
 	}
 	if got := p.count(login.Wrong); got != limit {
 		t.Errorf("%d guesses were verified", got)
+	}
+}
+
+// Made-up names and addresses share a fixed number of rows.
+func madeUp(t *testing.T, connect func() storetest.Store) {
+	many := 1500
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		many = 1_000_000
+	}
+	p := start(t, connect())
+	l := p.Throttle
+	l.AccountBuckets, l.NetworkBuckets = many/16, many/32
+	together(8, func(worker int) {
+		for n := worker; n < many; n += 8 {
+			addr := netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+			_, err := l.Reserve(t.Context(), throttle.Attempt{Name: fmt.Sprint("made up ", n), Addr: addr})
+			var tooMany *throttle.TooManyError
+			if err != nil && !errors.As(err, &tooMany) {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	rows, err := p.store.Prune(t.Context(), time.Now().Add(10_000*time.Hour))
+	if err != nil || rows > l.MaxRows() || rows < many/16 {
+		t.Errorf("%d names left %d rows of at most %d, %v", many, rows, l.MaxRows(), err)
 	}
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) (connect func() storetest.Store))
 		{"network", network},
 		{"restart", restart},
 		{"no free guesses", noFreeGuesses},
+		{"made-up names", madeUp},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}

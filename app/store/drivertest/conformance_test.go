@@ -26,8 +26,8 @@ func TestDatabases(t *testing.T) {
 						t.Fatal(err)
 					}
 					t.Cleanup(func() { db.Close() })
-					connect := func() storetest.Store { return store.New(db, server.Dialect()) }
-					if err := store.New(db, server.Dialect()).Migrate(t.Context()); err != nil {
+					connect := func() storetest.Store { return store.New(db, server.Kind.Dialect()) }
+					if err := store.New(db, server.Kind.Dialect()).Migrate(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					return connect
@@ -47,7 +47,7 @@ func migrations(t *testing.T, server *drivertest.Server) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s := store.New(db, server.Dialect())
+	s := store.New(db, server.Kind.Dialect())
 	if err := s.Ready(ctx); err == nil {
 		t.Error("an empty database is ready")
 	}
@@ -81,7 +81,7 @@ func ownTransaction(t *testing.T, server *drivertest.Server) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s := store.New(db, server.Dialect())
+	s := store.New(db, server.Kind.Dialect())
 	if err := s.Migrate(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func Store(t testing.TB, s *Server) *store.Store {
 			t.Errorf("closing a database on %s: %v", s.Kind, err)
 		}
 	})
-	st := store.New(db, s.Dialect())
+	st := store.New(db, s.Kind.Dialect())
 	if err := st.Migrate(t.Context()); err != nil {
 		t.Fatalf("migrating a database on %s: %v", s.Kind, err)
 	}

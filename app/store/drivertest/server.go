@@ -175,7 +175,7 @@ func (s *Server) spawn(cred *syscall.Credential, name string, args ...string) {
 func (s *Server) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	db, err := s.open("")
+	db, err := Connect(s.Kind, s.dsn(""))
 	if err != nil {
 		return err
 	}
@@ -194,48 +194,61 @@ func (s *Server) ready(ctx context.Context) error {
 
 // Fresh returns a new, empty database.
 func (s *Server) Fresh(ctx context.Context) (*sql.DB, error) {
+	dsn, err := s.FreshDSN(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return Connect(s.Kind, dsn)
+}
+
+// FreshDSN makes a new, empty database and returns the name by which Connect opens
+// it, in other processes too.
+func (s *Server) FreshDSN(ctx context.Context) (string, error) {
 	name := "t" + strings.ToLower(rand.Text())
 	if s.Kind != SQLite {
-		db, err := s.open("")
+		db, err := Connect(s.Kind, s.dsn(""))
 		if err != nil {
-			return nil, err
+			return "", err
 		}
 		defer db.Close()
 		if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
-	return s.open(name)
+	return s.dsn(name), nil
 }
 
-// open opens the database with this name, or the server's own for "".
-func (s *Server) open(name string) (*sql.DB, error) {
+// dsn names a database, or for "" the server's own.
+func (s *Server) dsn(name string) string {
 	switch s.Kind {
 	case SQLite:
-		return sql.Open("sqlite", sqlite.DSN(filepath.Join(s.dir, name+".db")))
+		return sqlite.DSN(filepath.Join(s.dir, name+".db"))
 	case Postgres:
 		if name == "" {
 			name = "postgres"
 		}
-		return pool(sql.Open("pgx", "host="+s.dir+" user=postgres dbname="+name))
+		return "host=" + s.dir + " user=postgres dbname=" + name
 	}
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr, c.DBName = "root", "unix", s.socket(), name
-	c.Logger = &mysql.NopLogger{} // of pings before the server is up
-	return pool(sql.Open("mysql", c.FormatDSN()))
+	return c.FormatDSN()
 }
 
-func pool(db *sql.DB, err error) (*sql.DB, error) {
-	if err == nil {
-		db.SetMaxOpenConns(16)
-		db.SetMaxIdleConns(16)
+// Connect opens a database by its name from [Server.FreshDSN].
+func Connect(kind Kind, dsn string) (*sql.DB, error) {
+	driver := map[Kind]string{SQLite: "sqlite", MariaDB: "mysql", Postgres: "pgx"}[kind]
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", kind, err)
 	}
-	return db, err
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(16)
+	return db, nil
 }
 
 // Dialect is what the store calls this kind.
-func (s *Server) Dialect() store.Dialect {
-	return map[Kind]store.Dialect{SQLite: store.SQLite, MariaDB: store.MySQL, Postgres: store.Postgres}[s.Kind]
+func (k Kind) Dialect() store.Dialect {
+	return map[Kind]store.Dialect{SQLite: store.SQLite, MariaDB: store.MySQL, Postgres: store.Postgres}[k]
 }
 
 // Stop ends the server and removes its data.

@@ -22,10 +22,10 @@ import (
 func New(db *sql.DB) *store.Store { return store.New(db, store.SQLite) }
 
 // DSN returns the data source name with which modernc.org/sqlite opens the file:
-// write-ahead log, each commit synced (a power cut must not bring an old password
-// back),
-// foreign keys on, five seconds of patience, and transactions that take the write
-// lock when they begin, so that none fails half way.
+// write-ahead log, each commit synced, so that a power cut does not bring an old
+// password back, foreign keys on, five seconds of patience, and transactions that
+// take the write lock when they begin, so that none fails half way. The counts of
+// attempts do not wait for the disk: a power cut may forget the last of them.
 func DSN(path string) string {
 	q := url.Values{
 		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"},
