@@ -37,6 +37,7 @@ var rules = map[string]rule{
 	"server/lab":          {[]string{"internal/durable"}, "test servers know nothing of what is tested on them"},
 	"server/lab/labtest":  {[]string{"server/lab"}, "the same, for tests"},
 	"cmd/holdfast/daemon": {nil, "only carries bytes"},
+	"bench/audit/bare":    {[]string{"server", "server/control", "server/machine"}, "makes the changes with nothing around them"},
 	"bench/audit":         {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
 		"server", "server/protocol", "server/desk", "server/site", "server/site/ask", "server/lab", "server/machine",
