@@ -357,15 +357,28 @@ func (w *work) left(path string) bool {
 	return w.foreign[path] && !w.touchedBy(path, w.failed)
 }
 
-// units starts the units of login that ran before.
+// units starts the units of login that ran before. A socket comes first, with
+// its service stopped: systemd refuses a socket whose service is running already.
 func (w *work) units(ctx context.Context) {
-	for _, u := range slices.Sorted(maps.Keys(w.snap.Units)) {
+	for _, u := range w.activeBefore() {
 		now, err := unitState(ctx, w.host, u)
-		if err == nil && strings.Contains(w.snap.Units[u], "ActiveState=active") && !strings.Contains(now, "ActiveState=active") {
+		if err == nil && strings.Contains(now, "ActiveState=active") {
+			continue
+		}
+		if service, ok := serviceOf(u); ok && err == nil {
+			err = stubborn(func() error { return w.host.Host.Run(ctx, "", "systemctl", "stop", service) })
+		}
+		if err == nil {
 			err = stubborn(func() error { return w.host.Host.Run(ctx, "", "systemctl", "start", u) })
 		}
 		if err != nil {
 			w.note(Problem, "starting %s: %v", u, err)
 		}
 	}
+}
+
+// serviceOf returns the service of a socket unit, and whether u is one.
+func serviceOf(u string) (string, bool) {
+	name, ok := strings.CutSuffix(u, ".socket")
+	return name + ".service", ok
 }
