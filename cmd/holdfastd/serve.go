@@ -176,6 +176,7 @@ func (d *daemon) describe(p prepared, c server.Config) (protocol.Plan, error) {
 	out := protocol.Plan{
 		Digest: p.plan.Digest(), Errors: map[string]string{}, Refusals: forecast.Refuse(p.before, p.after, c),
 		Before: p.before, After: p.after, Installs: installers(p.plan.Steps) > 0,
+		Notes: forecast.Wanted(p.before, p.after, c),
 	}
 	for _, s := range p.plan.Steps {
 		out.Steps = append(out.Steps, describeStep(s.Controls, s.Change, s.LocksOut))

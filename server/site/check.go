@@ -34,6 +34,7 @@ func (c *checker) check() {
 	c.servers()
 	c.jumps()
 	c.rolesOfSite()
+	c.losses()
 	c.recipients()
 }
 

@@ -209,3 +209,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A server is told of the losses that it is to bring about, and of no others.
+func TestConfigLosesAccess(t *testing.T) {
+	s, err := parse(good + "loses_access:\n  - {name: carol, servers: [db-1], reason: left, until: 2027-01-31}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []server.LostAccess{{Account: "carol", Reason: "left", Until: "2027-01-31"}}
+	for name, want := range map[string][]server.LostAccess{"app-1": nil, "db-1": want} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(c.LosesAccess, want) {
+			t.Errorf("%s is told %+v, want %+v", name, c.LosesAccess, want)
+		}
+	}
+}
