@@ -45,6 +45,8 @@ type Config struct {
 	Passwords  PasswordRules `json:"passwords"`
 	// LosesAccess are the people whom the site wants to lose this server.
 	LosesAccess []LostAccess `json:"loses_access,omitempty"`
+	// Exceptions are the controls that are switched off on this server.
+	Exceptions []Exception `json:"exceptions,omitempty"`
 	// Secrets are what the desk sent along for this run, by name, such as
 	// [PasswordSecret]. They are never stored with the Config.
 	Secrets map[string]Secret `json:"-"`

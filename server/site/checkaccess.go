@@ -2,6 +2,7 @@ package site
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +16,32 @@ func (c *checker) losses() {
 		c.oneOf(l.Name, admins, "admin", "name", "loses_access", i, "name")
 		c.serverNames(l.Servers, "loses_access", i, "servers")
 		c.line(l.Reason, "loses_access", i, "reason")
+	}
+}
+
+// exceptions checks which controls are switched off, where and for how long.
+func (c *checker) exceptions() {
+	type off struct{ control, server string }
+	first := map[off]int{}
+	for i, e := range c.site.Exceptions {
+		c.line(e.Control, "exceptions", i, "control")
+		if len(c.controls) > 0 {
+			c.oneOf(e.Control, c.controls, "control", "control", "exceptions", i, "control")
+		}
+		c.serverNames(e.Servers, "exceptions", i, "servers")
+		c.line(e.Reason, "exceptions", i, "reason")
+		c.line(e.Owner, "exceptions", i, "owner")
+		for j, name := range e.Servers {
+			n, ok := c.sound("exceptions", i, "servers", j)
+			if !ok {
+				continue
+			}
+			if line, twice := first[off{e.Control, name}]; twice {
+				c.add(n, "the exception of "+show(e.Control)+" on "+show(name)+" stands here a second time, first in line "+strconv.Itoa(line), "write it once")
+				continue
+			}
+			first[off{e.Control, name}] = n.Line
+		}
 	}
 }
 

@@ -101,6 +101,11 @@ func schemaRules() []schemaRule {
 		{"LostAccess", "servers", unique},
 		{"LostAccess", "reason", said},
 		{"LostAccess", "until", day},
+		{"Exception", "control", said},
+		{"Exception", "servers", unique},
+		{"Exception", "reason", said},
+		{"Exception", "owner", said},
+		{"Exception", "until", day},
 		{"SecretsFile", "recipients", func(s *jsonschema.Schema) { s.Items.Pattern = "^(age1|ssh-ed25519 )" }},
 	}
 }
