@@ -102,7 +102,9 @@ func (r *transactions) next(ctx context.Context, srv site.Server, shown protocol
 		return protocol.Plan{}, err
 	}
 	known := func(one protocol.PlanStep) bool {
-		return slices.ContainsFunc(shown.Steps, func(s protocol.PlanStep) bool { return s.Resource == one.Resource })
+		return slices.ContainsFunc(shown.Steps, func(s protocol.PlanStep) bool {
+			return s.Resource == one.Resource && (s.Diff == one.Diff || !strings.HasPrefix(s.Resource, "file "))
+		})
 	}
 	fresh := plan
 	fresh.Steps = slices.DeleteFunc(slices.Clone(plan.Steps), known)
