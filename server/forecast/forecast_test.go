@@ -83,6 +83,12 @@ func dir(owner string, mode fs.FileMode) server.Entry {
 	return server.Entry{Mode: fs.ModeDir | mode, Owner: owner}
 }
 
+func grouped(owner, group string, mode fs.FileMode) server.Entry {
+	e := dir(owner, mode)
+	e.Group = group
+	return e
+}
+
 func (f *fake) Output(_ context.Context, argv ...string) (string, error) {
 	line := strings.Join(argv, " ")
 	for prefix, err := range f.broken {
@@ -199,6 +205,15 @@ func TestLook(t *testing.T) {
 		{name: "a key for one command", change: func(f *fake) { f.keys(`command="/bin/backup" ` + annaKey) },
 			anna: "key no: ssh-ed25519 (anna@desk) only runs /bin/backup, password yes, root yes"},
 		{name: "a home that others may write", change: func(f *fake) { f.entries["/home/anna"] = dir("anna", 0o775) },
+			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
+		{name: "a home that only her own group may write", change: func(f *fake) { f.entries["/home/anna"] = grouped("anna", "anna", 0o775) }},
+		{name: "a home that her group and another in it may write", change: func(f *fake) {
+			f.entries["/home/anna"] = grouped("anna", "anna", 0o775)
+			f.group = strings.Replace(f.group, "anna:x:1000:", "anna:x:1000:www", 1)
+		}, anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
+		{name: "a home that another group may write", change: func(f *fake) { f.entries["/home/anna"] = grouped("anna", "www", 0o775) },
+			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
+		{name: "a home that all may write", change: func(f *fake) { f.entries["/home/anna"] = grouped("anna", "anna", 0o777) },
 			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
 		{name: "keys that belong to another", change: func(f *fake) { f.entries["/home/anna/.ssh"] = dir("bob", 0o700) },
 			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because /home/anna/.ssh belongs to bob (StrictModes), password yes, root yes"},
