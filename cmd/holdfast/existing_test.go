@@ -66,7 +66,7 @@ func existingServers() []existing {
 		{
 			name: "mess", suite: "trixie",
 			logins: map[string]string{"alice": "alice", "carol": "deploy"},
-			told:   []string{`^ +\+# holdfast: PasswordAuthentication yes$`, `directory /home/alice `, `bob +in by password, never root .* → no way in`},
+			told:   []string{`^ +\+# holdfast: PasswordAuthentication yes$`, `directory /home/alice `, `alice +in by key or password, root by sudo → in by key, root by sudo$`, `bob +in by password, never root .* → no way in`},
 		},
 		{
 			name: "ufw", suite: "bookworm",

@@ -46,7 +46,8 @@ func TestReach(t *testing.T) {
 			must(t, "apply", func(t *testing.T) {
 				r := s.run(t, "apply", "--yes")
 				r.exits(t, exitOK)
-				r.says(t, `^app-1: secured: `, `^db-1: secured: \d+ changes, confirmed by new logins$`)
+				r.says(t, `^app-1: proving: new connections through it to 1 server$`,
+					`(?s)^app-1: secured: .*^db-1: preparing.*^db-1: secured: \d+ changes, confirmed by new logins$`)
 			})
 			must(t, "audit", func(t *testing.T) {
 				r := s.run(t, "audit", "--verbose")
@@ -54,6 +55,7 @@ func TestReach(t *testing.T) {
 				r.prints(t, `✓ 3\.8  ssh-jump `, `sshd lets every admin through to the servers behind this one`)
 			})
 			t.Run("plain ssh", s.testPlainSSH)
+			must(t, "a jump host that carries no more", func(t *testing.T) { s.testCarriesNoMore(t, db) })
 			must(t, "a loss that is wanted", func(t *testing.T) { s.testWantedLoss(t, db) })
 			must(t, "exceptions", s.testExceptions)
 			must(t, "undo", func(t *testing.T) {
@@ -171,6 +173,22 @@ func (s stage) agent(t *testing.T) string {
 		t.Fatalf("ssh-add: %v: %s", err, out)
 	}
 	return socket
+}
+
+// testCarriesNoMore cuts the way from the jump host to what is behind it while
+// the jump host is changed: that undoes the change.
+func (s stage) testCarriesNoMore(t *testing.T, db *lab.Server) {
+	remove := s.loose(t)
+	loose := s.tree(t, s.app)
+	running := s.begin(t, `^app-1: canary: alice logs in`, "apply", "--yes", "app-1")
+	s.exec(t, "", "ip", "route", "add", "blackhole", db.Private4().String()+"/32")
+	r := running.wait(t)
+	s.exec(t, "", "ip", "route", "del", "blackhole", db.Private4().String()+"/32")
+	r.exits(t, exitRolledBack)
+	r.says(t, `^app-1: proving: new connections through it to 1 server$`, `^holdfast: error: app-1: db-1 cannot be reached through app-1 any more: `,
+		`^app-1: rolled back; the server is as it was$`)
+	s.same(t, s.app, loose, "rollback")
+	remove()
 }
 
 // testWantedLoss keeps an admin out of a server: refused, unless the site file
