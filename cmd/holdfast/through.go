@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -79,10 +80,22 @@ func (r *transactions) stillCarries(ctx context.Context, srv site.Server, open [
 		return nil
 	}
 	r.progress.set(srv.Name, "proving: new connections through it to %s", plural(len(open), "server"))
-	for i, err := range desk.Each(ctx, open, 0, time.Minute, r.carriesTo) {
-		if err != nil {
-			return fmt.Errorf("%s cannot be reached through %s any more: %w", open[i].Name, srv.Name, err)
+	// A daemon that is busy turns connections away at random (MaxStartups): once
+	// is not enough to undo everything.
+	const tries = 2
+	var failed error
+	for range tries {
+		var left []site.Server
+		failed = nil
+		for i, err := range desk.Each(ctx, open, 0, time.Minute, r.carriesTo) {
+			if err != nil {
+				left = append(left, open[i])
+				failed = errors.Join(failed, fmt.Errorf("%s cannot be reached through %s any more: %w", open[i].Name, srv.Name, err))
+			}
+		}
+		if open = left; len(open) == 0 {
+			break
 		}
 	}
-	return nil
+	return failed
 }
