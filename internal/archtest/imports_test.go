@@ -32,6 +32,7 @@ var rules = map[string]rule{
 	"server/txn/chaos":    {nil, "only a test: it drives the programs themselves"},
 	"server/protocol":     {[]string{"server", "server/forecast"}, "both ends share messages; it knows neither end"},
 	"server/desk":         {[]string{"server", "server/protocol", "internal/durable"}, "reaching a server is no business of what is done there"},
+	"server/sshclient":    {[]string{"internal/durable"}, "the operator's own ssh is told where the servers are, and knows of no Holdfast"},
 	"server/site":         {[]string{"server", "server/sshd", "internal/durable"}, "the site file becomes a Config, and holdfastd never sees it; server/sshd says at both ends how long a key has to be"},
 	"server/site/ask":     {[]string{"server", "server/site"}, "the form library stays out of everything but the dialogue"},
 	"server/lab":          {[]string{"internal/durable"}, "test servers know nothing of what is tested on them"},
@@ -40,7 +41,7 @@ var rules = map[string]rule{
 	"bench/audit/bare":    {[]string{"server", "server/control", "server/machine"}, "makes the changes with nothing around them"},
 	"bench/audit":         {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
-		"server", "server/protocol", "server/desk", "server/site", "server/site/ask", "server/lab", "server/machine",
+		"server", "server/protocol", "server/desk", "server/site", "server/site/ask", "server/sshclient", "server/lab", "server/machine",
 		"server/control", "server/forecast", "cmd/holdfast/daemon", "internal/durable",
 	}, "main ties things together"},
 	"cmd/holdfastd": {[]string{
