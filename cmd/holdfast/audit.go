@@ -53,7 +53,7 @@ func (a *app) audit(ctx context.Context, names []string) error {
 			f.progress.done(srv.Name, false, "could not be audited")
 			return err
 		}
-		f.progress.done(srv.Name, count(all[i].Results, server.Pass) == len(all[i].Results), "%s", summary(all[i].Results))
+		f.progress.done(srv.Name, count(all[i].Results, server.Fail)+count(all[i].Results, server.Unknown) == 0, "%s", summary(all[i].Results))
 		return nil
 	})
 	f.progress.end()
@@ -139,7 +139,7 @@ func (a *app) localConfig(args []string) (server.Config, error) {
 		return server.Config{}, usage("audit --local is about one machine")
 	}
 	if len(args) == 1 {
-		s, err := site.Load(a.sitePath)
+		s, err := a.loadSite()
 		if err != nil {
 			return server.Config{}, err
 		}

@@ -33,7 +33,7 @@ type fleet struct {
 
 // fleet opens the site for a command about the named servers, or all.
 func (a *app) fleet(names []string) (*fleet, error) {
-	s, err := site.Load(a.sitePath)
+	s, err := a.loadSite()
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (r *transactions) one(ctx context.Context, srv site.Server, plan protocol.P
 	}
 	guard, nonce := r.newGuard()
 	request := protocol.ApplyRequest{Config: config, Digest: plan.Digest, Guard: guard, Carried: protocol.Carried{Secrets: r.given}}
-	proof := r.logins()
+	proof := stillIn(r.logins(), plan.After)
 	if plan.Installs {
 		proof = []desk.Login{r.loginOf(s.user, srv)}
 	} else if err := r.canary(ctx, srv, s, trial{

@@ -71,7 +71,7 @@ func (a *app) planLocal(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	out := protocol.Plan{Digest: plan.Digest(), Errors: map[string]string{}}
+	out := protocol.Plan{Digest: plan.Digest(), Errors: map[string]string{}, Excepted: plan.Excepted}
 	for _, s := range plan.Steps {
 		out.Steps = append(out.Steps, protocol.PlanStep{
 			Controls: s.Controls, Resource: s.Change.Resource, Before: s.Change.Before, After: s.Change.After,
@@ -167,6 +167,9 @@ func (o output) printPlan(name string, p protocol.Plan) {
 	o.printf("%s: %s\n", o.style(name, "", true), planSummary(p))
 	o.printSteps(p.Steps)
 	o.printForecast(p.Before, p.After)
+	for _, e := range p.Excepted {
+		o.printf("  left out, by exception: %s\n", e)
+	}
 	for _, n := range p.Notes {
 		o.printf("  note: %s\n", n)
 	}

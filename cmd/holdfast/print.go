@@ -41,8 +41,11 @@ func (o output) printAudit(name string, results []server.Result, all bool) {
 	for _, r := range bySection(results) {
 		m := marks[r.Verdict]
 		o.printf("  %s %-4s %-*s  %s\n", o.style(m.sign, m.color, true), r.Guide, width, r.Control, r.Title)
+		if r.Verdict == server.Excepted {
+			o.printf("         until %s: %s (%s)\n", r.Exception.Until, r.Exception.Reason, r.Exception.Owner)
+		}
 		for _, f := range r.Findings {
-			if f.Verdict == server.Pass && !all {
+			if (f.Verdict == server.Pass || r.Verdict == server.Excepted) && !all {
 				continue
 			}
 			o.printFinding(f, all)

@@ -321,8 +321,10 @@ func TestRefuse(t *testing.T) {
 	glass := forecast.Access{Account: "root", Kind: forecast.BreakGlass, From: "10.0.0.1"}
 	tests := []struct {
 		name          string
+		config        func(*server.Config)
 		before, after []forecast.Access
 		want          []string
+		wanted        []string // what forecast.Wanted says
 	}{
 		{name: "a stock server with its first admin",
 			before: []forecast.Access{with(anna, none, none, none), root},
@@ -353,6 +355,29 @@ func TestRefuse(t *testing.T) {
 			before: []forecast.Access{anna, root},
 			after:  []forecast.Access{anna, with(glass, no("AllowUsers"), no("x"), yes), shut},
 			want:   []string{"the break-glass key would not open root from 10.0.0.1: AllowUsers"}},
+		{name: "one of two admins is to be kept out", config: wantsLost("bob", ""),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, no("AllowGroups"), no("x"), yes), shut},
+			wanted: []string{"wanted by the site file: bob could not log in with a key: AllowGroups (left)"}},
+		{name: "an admin is to lose sudo for a while", config: wantsLost("bob", "9999-12-31"),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, yes, no("x"), no("no rule")), shut},
+			wanted: []string{"wanted by the site file: bob could not become root any more: no rule (left, until 9999-12-31)"}},
+		{name: "it is not wanted any more", config: wantsLost("bob", "2020-01-01"),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, no("AllowGroups"), no("x"), yes), shut},
+			want:   []string{"the admin bob could not log in with a key: AllowGroups"}},
+		{name: "another's loss is wanted", config: wantsLost("carol", ""),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, no("AllowGroups"), no("x"), yes), shut},
+			want:   []string{"the admin bob could not log in with a key: AllowGroups"}},
+		{name: "nothing is lost that was to be", config: wantsLost("bob", ""),
+			before: []forecast.Access{anna, bob, root}, after: []forecast.Access{anna, bob, shut}},
+		{name: "the last admin cannot be wanted to go", config: wantsLost("anna", ""),
+			before: []forecast.Access{anna, root},
+			after:  []forecast.Access{with(anna, no("AllowGroups"), no("x"), yes), shut},
+			want:   []string{"no admin could log in with a key and become root; anna can today and could not any more; root can today and could not any more"},
+			wanted: []string{"wanted by the site file: anna could not log in with a key: AllowGroups (left)"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -360,9 +385,22 @@ func TestRefuse(t *testing.T) {
 			if !slices.ContainsFunc(tt.after, func(a forecast.Access) bool { return a.Kind == forecast.Admin }) {
 				c.Admins = nil
 			}
+			if tt.config != nil {
+				tt.config(&c)
+			}
+			if got := forecast.Wanted(tt.before, tt.after, c); !slices.Equal(got, tt.wanted) {
+				t.Errorf("wanted: got  %q\nwant %q", got, tt.wanted)
+			}
 			if got := forecast.Refuse(tt.before, tt.after, c); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// wantsLost makes a site want that an account loses access.
+func wantsLost(account string, until server.Day) func(*server.Config) {
+	return func(c *server.Config) {
+		c.LosesAccess = []server.LostAccess{{Account: account, Reason: "left", Until: until}}
 	}
 }

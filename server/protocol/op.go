@@ -144,6 +144,8 @@ type Plan struct {
 	Errors map[string]string `json:"errors,omitempty"`
 	// Refusals are the reasons why this plan will not be applied.
 	Refusals []string `json:"refusals,omitempty"`
+	// Excepted are the exceptions whose controls were left out.
+	Excepted []server.Exception `json:"excepted,omitempty"`
 	// Notes are what a person should know, such as what an older site file
 	// would revert.
 	Notes []string `json:"notes,omitempty"`
