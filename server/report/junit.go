@@ -108,8 +108,7 @@ func junitTest(name string, r server.Result) junitCase {
 	case server.Fail:
 		c.Failure = problem
 	case server.Excepted:
-		problem.Type = ""
-		c.Skipped = problem
+		c.Skipped = &junitProblem{Message: "excepted " + exceptionText(r), Text: problem.Text}
 	default:
 		c.Error = problem
 	}

@@ -66,6 +66,9 @@ func cleanResults(all []server.Result) []server.Result {
 	for i, r := range all {
 		r.Control, r.Title, r.Guide = word(r.Control), word(r.Title), word(r.Guide)
 		r.Verdict, r.Severity = word(r.Verdict), word(r.Severity)
+		if e := r.Exception; e != nil {
+			r.Exception = &server.Exception{Control: word(e.Control), Reason: word(e.Reason), Owner: word(e.Owner), Until: word(e.Until)}
+		}
 		r.Findings = slices.Clone(r.Findings)
 		for k, f := range r.Findings {
 			r.Findings[k] = server.Finding{

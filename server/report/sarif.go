@@ -212,18 +212,14 @@ func sarifLevel(s server.Severity) string {
 	return "note"
 }
 
-// sarifResults are the statements of a control that do not hold on a server.
+// sarifResults are the statements of a control that do not hold on a server, and
+// what is excepted in any case.
 func sarifResults(r Report, s Server, one server.Result, rule int) []sarifResult {
 	var all []sarifResult
-	for _, f := range one.Findings {
-		excepted := one.Verdict == server.Excepted
-		if f.Verdict == server.Pass {
-			continue
-		}
+	add := func(f server.Finding, kind, level, text string) {
 		sum := sha256.Sum256([]byte(strings.Join([]string{r.Site, s.Name, one.Control, f.What}, "\x00")))
 		x := sarifResult{
-			Rule: one.Control, Index: rule, Kind: "fail", Level: sarifLevel(one.Severity),
-			Message: sarifMessage{s.Name + ": " + statement(f.Verdict, f.What)},
+			Rule: one.Control, Index: rule, Kind: kind, Level: level, Message: sarifMessage{s.Name + ": " + text},
 			Locations: []sarifLocation{{
 				Physical: sarifPhysical{sarifArtifact{"holdfast.yaml"}},
 				Logical:  []sarifLogical{{Name: s.Name, Full: r.Site + "/" + s.Name, Kind: "resource"}},
@@ -231,19 +227,28 @@ func sarifResults(r Report, s Server, one server.Result, rule int) []sarifResult
 			Fingerprints: map[string]string{"holdfast/v1": hex.EncodeToString(sum[:16])},
 			Properties:   map[string]any{},
 		}
-		if f.Verdict != server.Fail {
-			x.Kind, x.Level = "open", "none"
-		}
 		if f.Evidence != "" {
 			x.Properties["evidence"] = f.Evidence
 		}
 		if f.Command != "" {
 			x.Properties["command"] = f.Command
 		}
-		if excepted {
-			x.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: justification(s, one)}}
+		if one.Verdict == server.Excepted {
+			x.Suppressions = []sarifSuppression{{Kind: "external", Status: "accepted", Justification: exceptionText(one)}}
 		}
 		all = append(all, x)
+	}
+	for _, f := range one.Findings {
+		switch f.Verdict {
+		case server.Pass:
+		case server.Fail:
+			add(f, "fail", sarifLevel(one.Severity), statement(f.Verdict, f.What))
+		default:
+			add(f, "open", "none", statement(server.Unknown, f.What))
+		}
+	}
+	if one.Verdict == server.Excepted && len(all) == 0 {
+		add(server.Finding{}, "notApplicable", "none", "excepted: "+one.Title)
 	}
 	return all
 }

@@ -119,12 +119,24 @@ func when(r Report, s Server) string {
 func (p *printer) result(r server.Result, width int) {
 	sign, color := mark(r.Verdict)
 	p.printf("    %s %-*s  %s\n", p.style(sign, color, true), width, r.Control, r.Title)
+	if r.Verdict == server.Excepted {
+		p.printf("        %s\n", exceptionText(r))
+	}
 	for _, f := range r.Findings {
-		if f.Verdict == server.Pass && !p.Evidence {
+		if (f.Verdict == server.Pass || r.Verdict == server.Excepted) && !p.Evidence {
 			continue
 		}
 		p.finding(f)
 	}
+}
+
+// exceptionText says in one line until when and why a control is switched off,
+// and who answers for it.
+func exceptionText(r server.Result) string {
+	if r.Exception == nil {
+		return "switched off; no reason is given"
+	}
+	return fmt.Sprintf("until %s: %s (%s)", r.Exception.Until, r.Exception.Reason, r.Exception.Owner)
 }
 
 func (p *printer) finding(f server.Finding) {
@@ -155,10 +167,10 @@ func (p *printer) changes(c Changes) {
 		_, color := mark(one.After)
 		p.printf("    %s: %s\n", one.Control, p.style(one.Step(), color, false))
 		for _, s := range one.New {
-			p.printf("        %s %s\n", p.style("+", Red, false), s)
+			p.printf("        %s %s\n", p.style("✗", Red, false), s)
 		}
 		for _, s := range one.Gone {
-			p.printf("        %s %s\n", p.style("-", Green, false), s)
+			p.printf("        %s %s\n", p.style("✓", Green, false), s)
 		}
 	}
 }
