@@ -169,7 +169,7 @@ func newPage(r Report) page {
 	for _, b := range Benchmarks(references) {
 		p.Benchmarks = append(p.Benchmarks, b.Name+" "+b.Version)
 	}
-	p.Sections, p.Columns = sectionTable(p.Servers)
+	p.Sections, p.Columns = r.sectionTable(p.Servers)
 	p.Exceptions = exceptionsOf(r.Made, p.Servers)
 	p.Events = events(r.Kept)
 	if n := len(p.Events) - maxEvents; n > 0 {
@@ -191,7 +191,7 @@ func controlsOf(r Report, servers []Server) []pageControl {
 				at[one.Control] = i
 				c := r.control(one)
 				all = append(all, pageControl{
-					Control: c, Section: sectionOf(c.Guide), Verdict: server.Excepted, Benchmarks: Benchmarks(c.References),
+					Control: c, Section: r.section(c.Guide), Verdict: server.Excepted, Benchmarks: Benchmarks(c.References),
 				})
 			}
 			x := pageResult{Server: s.Name, Result: one}
@@ -221,7 +221,7 @@ func worse(a, b server.Verdict) server.Verdict {
 }
 
 // sectionTable counts by section, in all and on each server.
-func sectionTable(servers []Server) (rows []pageSection, columns []string) {
+func (r Report) sectionTable(servers []Server) (rows []pageSection, columns []string) {
 	if len(servers) > 1 && len(servers) <= maxColumns {
 		for _, s := range servers {
 			columns = append(columns, s.Name)
@@ -229,7 +229,7 @@ func sectionTable(servers []Server) (rows []pageSection, columns []string) {
 	}
 	at := map[string]int{}
 	for k, s := range servers {
-		for _, g := range bySection(s.Results) {
+		for _, g := range r.bySection(s.Results) {
 			i, known := at[g.Number]
 			if !known {
 				i = len(rows)

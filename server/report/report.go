@@ -26,6 +26,9 @@ type Report struct {
 	Command string
 	// Servers are in the order of the site.
 	Servers []Server
+	// Sections are those of the guide; one that is missing here has its number as
+	// its title.
+	Sections []Section
 	// Controls are those that the results are about. One that is missing here is
 	// shown without its reason and identifiers.
 	Controls []server.Control
@@ -155,6 +158,14 @@ func (t Tally) Percent() int {
 	return t.Pass * 100 / t.Counted()
 }
 
+// Share is how many hold, such as "4 of 5", or "excepted" if none count.
+func (t Tally) Share() string {
+	if t.Counted() == 0 && t.Excepted > 0 {
+		return "excepted"
+	}
+	return fmt.Sprintf("%d of %d", t.Pass, t.Counted())
+}
+
 // String counts in words, such as "10 passed, 2 failed, 1 excepted".
 func (t Tally) String() string {
 	parts := []string{fmt.Sprintf("%d passed", t.Pass), fmt.Sprintf("%d failed", t.Fail)}
@@ -173,38 +184,9 @@ type Section struct{ Number, Title string }
 // Beyond is the title of what the guide does not ask for.
 const Beyond = "Beyond the guide"
 
-// Sections are those of the guide that ask for something, in its order.
-func Sections() []Section {
-	return []Section{
-		{"3.1", "Server architecture"},
-		{"3.2", "Provisioning"},
-		{"3.3", "First login"},
-		{"3.4", "Password quality"},
-		{"3.5", "Requiring passwords for sudo"},
-		{"3.6", "Administrator accounts"},
-		{"3.7", "Locking remote access"},
-		{"3.8", "Reaching servers behind others"},
-		{"3.9", "Locking root"},
-		{"3.10", "Second factor"},
-		{"3.11", "Firewall"},
-		{"3.11.1", "Database server"},
-		{"3.11.2", "Backups"},
-		{"3.12", "Intrusion detection"},
-		{"4.1", "Application account"},
-		{"4.2", "Certificates"},
-		{"4.3", "Passwords of users"},
-		{"4.4", "SQL injection"},
-		{"4.5", "Configuration"},
-		{"4.6", "Database account of the application"},
-		{"4.7", "Sessions and roles"},
-		{"4.8", "Cross-site request forgery"},
-		{"4.9", "Support staff"},
-	}
-}
-
-// sectionOf returns the section of a number.
-func sectionOf(number string) Section {
-	for _, s := range Sections() {
+// section returns the section of a number.
+func (r Report) section(number string) Section {
+	for _, s := range r.Sections {
 		if s.Number == number {
 			return s
 		}
@@ -242,17 +224,17 @@ type group struct {
 }
 
 // bySection groups results as the guide does.
-func bySection(results []server.Result) []group {
+func (r Report) bySection(results []server.Result) []group {
 	sorted := slices.SortedStableFunc(slices.Values(results), func(a, b server.Result) int {
 		return CompareSections(a.Guide, b.Guide)
 	})
 	var all []group
-	for _, r := range sorted {
-		if len(all) == 0 || all[len(all)-1].Number != r.Guide {
-			all = append(all, group{Section: sectionOf(r.Guide)})
+	for _, one := range sorted {
+		if len(all) == 0 || all[len(all)-1].Number != one.Guide {
+			all = append(all, group{Section: r.section(one.Guide)})
 		}
 		g := &all[len(all)-1]
-		g.Results = append(g.Results, r)
+		g.Results = append(g.Results, one)
 	}
 	return all
 }

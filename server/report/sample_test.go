@@ -76,6 +76,7 @@ func sample() report.Report {
 	}
 	r := report.Report{
 		Site: "shop", Made: made, Version: "v0.4.0", Command: "holdfast audit --output html", Controls: control.All(),
+		Sections: []report.Section{{"3.4", "Password quality"}, {"3.6", "Administrator accounts"}, {"3.7", "Locking remote access"}},
 		Servers: []report.Server{
 			{Name: "app-1", Results: app, At: made.Add(-time.Second)},
 			{Name: "db-1", Results: db, At: made.Add(-9 * time.Hour), Daily: true},

@@ -145,7 +145,7 @@ func SARIF(w io.Writer, r Report) error {
 			if !known {
 				i = len(run.Tool.Driver.Rules)
 				rules[one.Control] = i
-				run.addRule(r.control(one))
+				run.addRule(r.control(one), r.section(one.Guide))
 			}
 			run.Results = append(run.Results, sarifResults(r, s, one, i)...)
 		}
@@ -160,7 +160,7 @@ func SARIF(w io.Writer, r Report) error {
 }
 
 // addRule adds a control as a rule, and its identifiers to the taxonomies.
-func (run *sarifRun) addRule(c server.Control) {
+func (run *sarifRun) addRule(c server.Control, section Section) {
 	rule := sarifRule{
 		ID: c.ID, Short: sarifMessage{c.Title}, Default: sarifDefault{Level: sarifLevel(c.Severity)},
 		// GitHub sorts security findings by this number of CVSS's scale.
@@ -194,7 +194,7 @@ func (run *sarifRun) addRule(c server.Control) {
 		})
 	}
 	if c.Guide != "" {
-		relate(guideName, "", c.Guide, sectionOf(c.Guide).Title)
+		relate(guideName, "", c.Guide, section.Title)
 	}
 	for _, ref := range c.References {
 		relate(ref.Benchmark, ref.Version, ref.Number, "")

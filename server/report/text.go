@@ -87,14 +87,13 @@ func (p *printer) server(r Report, s Server) {
 	for _, one := range s.Results {
 		width = max(width, len(one.Control))
 	}
-	for _, g := range bySection(s.Results) {
+	for _, g := range r.bySection(s.Results) {
 		t := Count(g.Results)
 		color := Green
 		if !t.Fine() {
 			color = Red
 		}
-		p.printf("  %s  %s\n", p.style(strings.TrimSpace(g.Number+" "+g.Title), "", true),
-			p.style(fmt.Sprintf("%d of %d", t.Pass, t.Counted()), color, false))
+		p.printf("  %s  %s\n", p.style(strings.TrimSpace(g.Number+" "+g.Title), "", true), p.style(t.Share(), color, false))
 		for _, one := range g.Results {
 			p.result(one, width)
 		}
