@@ -37,6 +37,10 @@ type Config struct {
 	Roles  []Role `json:"roles"`
 	// Port is the port sshd listens on, 1 to 65535.
 	Port int `json:"port"`
+	// Jump says that other servers are reached through this one.
+	Jump bool `json:"jump,omitempty"`
+	// AgentForwarding says that agents may be forwarded to this server.
+	AgentForwarding bool `json:"agent_forwarding,omitempty"`
 	// Admins are all admins of the site.
 	Admins []Admin `json:"admins"`
 	// BreakGlass is the way in when every other is lost; its zero value means

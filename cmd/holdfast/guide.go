@@ -47,7 +47,7 @@ var sections = []section{
 	{"3.5", "Requiring passwords for sudo", ""},
 	{"3.6", "Administrator accounts", ""},
 	{"3.7", "Locking remote access", ""},
-	{"3.8", "Reaching servers behind others", "`server/desk`: jump hosts"},
+	{"3.8", "Reaching servers behind others", "; `server/desk`: jump hosts; `server/sshclient`: the same for plain ssh"},
 	{"3.9", "Locking root", ""},
 	{"3.10", "Second factor", "; the second factor itself is not built yet"},
 	{"3.11", "Firewall", ""},
@@ -119,7 +119,7 @@ func printGuide(w io.Writer) error {
 // exampleConfig is the server that the page speaks of.
 func exampleConfig() server.Config {
 	return server.Config{
-		Site: "shop", Server: "app-1", Roles: []server.Role{server.Application}, Port: 22,
+		Site: "shop", Server: "app-1", Roles: []server.Role{server.Application}, Port: 22, Jump: true,
 		Admins:     []server.Admin{{Name: "alice"}},
 		BreakGlass: server.BreakGlass{Account: "rescue"}, Passwords: server.PasswordsGuide,
 	}

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/archive"
 	"github.com/holdfast-security/holdfast/server/desk"
 	"github.com/holdfast-security/holdfast/server/protocol"
 	"github.com/holdfast-security/holdfast/server/report"
-	"github.com/holdfast-security/holdfast/server/report/archive"
 	"github.com/holdfast-security/holdfast/server/site"
 )
 

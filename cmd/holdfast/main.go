@@ -10,6 +10,7 @@
 //	holdfast show SERVER TXN         show one transaction
 //	holdfast unlock SERVER           take over from a run that is gone
 //	holdfast enroll ADMIN --password set an admin's first password
+//	holdfast ssh-config              let plain ssh reach the servers
 //	holdfast lab up|down|…           disposable servers on this machine
 //
 // Without names a command is about all servers of the site. Results go to
@@ -133,7 +134,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCommand(), a.siteCommand(),
 		a.planCommand(), a.applyCommand(), a.auditCommand(), a.undoCommand(),
-		a.historyCommand(), a.showCommand(), a.unlockCommand(), a.enrollCommand(), a.secretsCommand(),
+		a.historyCommand(), a.showCommand(), a.unlockCommand(), a.enrollCommand(), a.sshConfigCommand(), a.secretsCommand(),
 		a.labCommand(), a.docsCommand(),
 	)
 	return root

@@ -221,7 +221,7 @@ var calls = []struct {
 	why       string
 }{
 	{"exec", "Command", []string{"server/lab", "server/machine"}, "commands run through a Host, or with a context; a World's process is ended by its own Close"},
-	{"exec", "CommandContext", []string{"server/machine", "server/lab", "server/desk", "server/site", "server/site/ask", "server/txn", "cmd/holdfast", "bench/audit"}, "commands run through a Host"},
+	{"exec", "CommandContext", []string{"server/machine", "server/lab", "server/desk", "server/site", "server/site/ask", "server/sshclient", "server/txn", "cmd/holdfast", "bench/audit"}, "commands run through a Host"},
 	{"os", "WriteFile", []string{"server/lab", "bench/audit"}, "durable writes live in internal/durable"},
 	{"os", "Rename", []string{"internal/durable", "server/lab"}, "durable writes live in internal/durable"},
 	{"slog", "SetDefault", nil, "loggers come in through the configuration"},

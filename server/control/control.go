@@ -2,7 +2,7 @@
 // the order in which a server is to get them. [All] is the whole list; there is
 // no registry.
 //
-// The controls for section 3.7 (files ssh*.go) give each control a drop-in of
+// The controls for sections 3.7 and 3.8 (files ssh*.go) give each control a drop-in of
 // its own under /etc/ssh/sshd_config.d, so that undoing one never touches
 // another. A drop-in states its settings twice: globally, because sshd takes
 // the first value it reads, and in a Match block that always matches, because
@@ -40,5 +40,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Root())
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Root())
 }

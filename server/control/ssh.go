@@ -49,7 +49,7 @@ func SSH() []server.Control {
 			ID:       "ssh-sessions",
 			Guide:    "3.7",
 			Title:    "SSH sessions are limited, logged and not forwarded",
-			Why:      "A forwarded agent or display lends the admin's rights to whoever has taken the server.",
+			Why:      "A forwarded display lends the admin's rights to whoever has taken the server.",
 			Severity: server.Medium,
 			References: slices.Concat(
 				sshCIS("5.1.16", "5.1.17"), sshCIS("5.1.17", "5.1.18"), sshCIS("5.1.18", "5.1.19"), // MaxAuthTries, MaxSessions, MaxStartups
@@ -86,7 +86,8 @@ func noRoot(context.Context, server.Reader, server.Config) ([]setting, error) {
 	return []setting{{name: "PermitRootLogin", value: "no"}}, nil
 }
 
-// sessions leave AllowTcpForwarding as it is: a jump host needs it.
+// sessions leave AllowTcpForwarding as it is, because people use it; see
+// [Reach] for jump hosts and agents.
 func sessions(context.Context, server.Reader, server.Config) ([]setting, error) {
 	return []setting{
 		{name: "MaxAuthTries", value: "4", strict: within(1, 4)},
@@ -99,7 +100,6 @@ func sessions(context.Context, server.Reader, server.Config) ([]setting, error) 
 		{name: "StrictModes", value: "yes", global: true},
 		{name: "PermitUserEnvironment", value: "no", global: true},
 		{name: "X11Forwarding", value: "no"},
-		{name: "AllowAgentForwarding", value: "no"},
 		{name: "GatewayPorts", value: "no"},
 		{name: "PermitTunnel", value: "no"},
 	}, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-security/holdfast/server/lab/labtest"
 )
 
-var sshControls = []string{"ssh-keys-only", "ssh-no-root", "ssh-algorithms", "ssh-sessions", "ssh-strong-keys"}
+var sshControls = []string{"ssh-keys-only", "ssh-no-root", "ssh-algorithms", "ssh-sessions", "ssh-jump", "ssh-strong-keys"}
 
 var sshConfig = server.Config{
 	Site: "lab", Server: "app-1", Port: 22,
@@ -150,6 +150,23 @@ ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null | grep -q ssh-ed25519; systemctl is
 			cause: "maxauthtries 9 for bob from 192.0.2.1, because of /etc/ssh/sshd_config:",
 			then: `/usr/sbin/sshd -T -C user=anna,host=x,addr=10.0.0.1 >/tmp/t; grep -qx 'maxauthtries 3' /tmp/t; grep -qx 'logingracetime 30' /tmp/t; grep -qx 'loglevel DEBUG' /tmp/t
 /usr/sbin/sshd -T -C user=bob,host=x,addr=10.0.0.1 >/tmp/t; grep -qx 'maxauthtries 3' /tmp/t; grep -qx 'maxsessions 1' /tmp/t; rm /tmp/t`,
+		},
+		{
+			name:   "a jump host that forbids what it is for",
+			setup:  `printf '%s\n' 'AllowTcpForwarding no' 'DisableForwarding yes' 'PermitOpen none' 'AllowAgentForwarding yes' 'Match User bob' ' PermitOpen 127.0.0.1:80' >>/etc/ssh/sshd_config` + reload,
+			cause:  "anna: allowtcpforwarding no, permitopen none, disableforwarding yes",
+			config: func(c *server.Config) { c.Jump = true },
+			then: `/usr/sbin/sshd -T -C user=anna,host=x,addr=10.0.0.1 >/tmp/t
+grep -qx 'allowtcpforwarding local' /tmp/t; grep -qx 'permitopen any' /tmp/t; grep -qx 'disableforwarding no' /tmp/t; grep -qx 'allowagentforwarding no' /tmp/t
+/usr/sbin/sshd -T -C user=bob,host=x,addr=10.0.0.1 >/tmp/t
+grep -qx 'allowtcpforwarding no' /tmp/t; grep -qx 'permitopen 127.0.0.1:80' /tmp/t; grep -qx 'disableforwarding yes' /tmp/t; grep -qx 'allowagentforwarding no' /tmp/t; rm /tmp/t`,
+		},
+		{
+			name:   "agents that the site asks for",
+			setup:  `echo 'AllowAgentForwarding no' >/etc/ssh/sshd_config.d/60-agent.conf` + reload,
+			cause:  "allowagentforwarding no",
+			config: func(c *server.Config) { c.AgentForwarding = true },
+			then:   `/usr/sbin/sshd -T -C user=anna,host=x,addr=10.0.0.1 | grep -qx 'allowagentforwarding yes'`,
 		},
 		{
 			name:  "the break-glass key",

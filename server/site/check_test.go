@@ -111,6 +111,7 @@ func serverCases() []problemCase {
 		{name: "port 65536", old: "port: 22", new: "port: 65536", want: one(17, "not between 1 and 65535", "port: 22")},
 		{name: "same address", whole: strings.NewReplacer("10.0.0.6", "192.0.2.10", "    jump: app-1\n", "", "    port: 22\n", "").Replace(good), want: one(16, `this is the address of "app-1" too`, "all its roles"), byLoad: true},
 		{name: "same address, port written", whole: strings.NewReplacer("10.0.0.6", "192.0.2.10", "    jump: app-1\n", "").Replace(good), want: one(16, `this is the address of "app-1" too`, "all its roles"), byLoad: true},
+		{name: "agent forwarding", old: "    jump: app-1", new: "    jump: app-1\n    agent_forwarding: sometimes", want: one(19, "agent_forwarding must be true or false and is text", "agent_forwarding: true")},
 		{name: "first login", old: "    jump: app-1", new: "    jump: app-1\n    first_login: Admin User", want: one(19, "useradd", "first_login: admin-user")},
 		address("with port", "192.0.2.10:22", "holds a port", "address: 192.0.2.10 and port: 22", true),
 		address("v6 with port", `"[2001:db8::1]:22"`, "holds a port", "address: 2001:db8::1 and port: 22", true),

@@ -179,6 +179,12 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, name, like string) {
 		default:
 			v.SetInt(int64(i))
 		}
+	case reflect.Bool:
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
+			d.add(n, name+" must be true or false and is "+kind(n), "write "+like)
+		} else {
+			v.SetBool(strings.EqualFold(n.Value, "true"))
+		}
 	default:
 		panic("site: a type that the decoder does not know: " + v.Type().String())
 	}

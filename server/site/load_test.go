@@ -246,3 +246,20 @@ func TestConfigExceptions(t *testing.T) {
 		}
 	}
 }
+
+// A server is told that others are behind it, and not which.
+func TestConfigJump(t *testing.T) {
+	s, err := parse(good + "    agent_forwarding: true\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][2]bool{"app-1": {true, false}, "db-1": {false, true}} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Jump != want[0] || c.AgentForwarding != want[1] {
+			t.Errorf("%s: jump %v, agent forwarding %v; want %v", name, c.Jump, c.AgentForwarding, want)
+		}
+	}
+}

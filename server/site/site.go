@@ -78,6 +78,8 @@ type Server struct {
 	FirstLogin string `yaml:"first_login,omitempty" jsonschema:"default=root" like:"first_login: root"`
 	// The name of another server of the site, through which this one is reached.
 	Jump string `yaml:"jump,omitempty" like:"jump: app-1"`
+	// Whether SSH agents may be forwarded to this server. Who takes the server can use them, so jump is the better way on. Default false.
+	AgentForwarding bool `yaml:"agent_forwarding,omitempty" jsonschema:"default=false" like:"agent_forwarding: true"`
 }
 
 // A LostAccess says that an admin's loss of some servers is wanted. It takes
@@ -162,6 +164,8 @@ func (s *Site) Config(name string) (server.Config, error) {
 	c := server.Config{
 		Site: s.Name, SiteDigest: s.Digest, Server: srv.Name,
 		Roles: slices.Clone(srv.Roles), Port: srv.Port, Passwords: s.Passwords,
+		AgentForwarding: srv.AgentForwarding,
+		Jump:            slices.ContainsFunc(s.Servers, func(other Server) bool { return other.Jump == name }),
 	}
 	for _, a := range s.Admins {
 		c.Admins = append(c.Admins, server.Admin{Name: a.Name, Keys: slices.Clone(a.Keys)})

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-security/holdfast/server"
-	"github.com/holdfast-security/holdfast/server/report/archive"
+	"github.com/holdfast-security/holdfast/server/archive"
 )
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
