@@ -40,5 +40,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Root())
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Root(), Daily())
 }
