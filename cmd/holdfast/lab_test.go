@@ -58,6 +58,7 @@ func TestServer(t *testing.T) {
 			}
 			must(t, "apply", s.testApply)
 			must(t, "apply again", s.testApplyAgain)
+			must(t, "daily audit", s.testDaily)
 			t.Run("logins", s.testLogins)
 			t.Run("history", s.testHistory)
 			secured := s.tree(t, s.app)
