@@ -50,7 +50,7 @@ func (s stage) testDaily(t *testing.T) {
 
 	// The program of the link is gone: the next contact mends it.
 	s.exec(t, "", "rm", "-r", other)
-	r := s.run(t, "audit", "app-1", "--since", "30d")
+	r := s.run(t, "audit", "app-1", "--since", "1s")
 	r.exits(t, exitOK)
 	r.prints(t, `^  nothing has changed since `)
 	if now := strings.TrimSpace(s.exec(t, "", "readlink", "-f", program)); now != mine {
@@ -67,14 +67,14 @@ func (s stage) testDaily(t *testing.T) {
 	if all := s.kept(t, "daily"); len(all) != 3 {
 		t.Errorf("after plan the desk has collected %v", all)
 	}
-	r = s.run(t, "audit", "--kept", "--since", "30d", "app-1")
+	r = s.run(t, "audit", "--kept", "--since", "1s", "app-1")
 	r.exits(t, exitFindings)
 	r.prints(t, `^app-1, by itself at `, `^    sudo-asks-password: pass → fail$`)
 	r = s.run(t, "audit", "--kept", "--output", "html", "app-1")
 	r.exits(t, exitFindings)
 	r.prints(t, `<h3>Verdicts that changed</h3>`, `pass → fail`, `NOPASSWD`)
 	undo()
-	r = s.run(t, "audit", "--since", "30d", "app-1")
+	r = s.run(t, "audit", "--since", "1s", "app-1")
 	r.exits(t, exitOK)
 	if _, err := os.Stat(filepath.Join(s.home, "state", "holdfast", "audits")); err != nil {
 		t.Error(err)

@@ -109,11 +109,21 @@ func printGuide(w io.Writer) error {
 	slices.SortStableFunc(page.Controls, func(a, b guideControl) int {
 		return report.CompareSections(a.Guide, b.Guide)
 	})
-	t, err := template.New("guide").Parse(guideTemplate)
+	t, err := template.New("guide").Funcs(template.FuncMap{"numbers": numbers}).Parse(guideTemplate)
 	if err != nil {
 		return err
 	}
 	return t.Execute(w, page)
+}
+
+// numbers are those of one benchmark, for a table.
+func numbers(all []server.Reference, benchmark, version string) string {
+	for _, b := range report.Benchmarks(all) {
+		if b.Name == benchmark && b.Version == version {
+			return strings.Join(b.Numbers, ", ")
+		}
+	}
+	return ""
 }
 
 // exampleConfig is the server that the page speaks of.
