@@ -200,7 +200,7 @@ func (k *keeper) history(all []serverAudit) []server.AuditRecord {
 			if !ok {
 				continue
 			}
-			found, err := s.After(time.Now().AddDate(0, 0, -historyDays))
+			found, err := s.History(time.Now().AddDate(0, 0, -historyDays))
 			if err != nil {
 				k.say("warning: left out of the history: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}

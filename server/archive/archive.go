@@ -2,6 +2,9 @@
 // server, one compressed file each, named after its time. The desk has a shelf
 // for every server of every site, and a server one for what it found by itself.
 //
+// A file holds the verdicts first and then everything, each as one JSON value, so
+// that a history of hundreds of audits is read without their evidence.
+//
 // A shelf is bounded: whenever an audit is put on it, those go that its [Rule]
 // does not keep any more.
 //
@@ -33,7 +36,7 @@ const (
 	// form is the name of an audit's file, so that names sort as times do.
 	form = "20060102T150405Z"
 	end  = ".json.gz"
-	// maxAudit is the size of an audit in bytes, unpacked. Those of 100 controls
+	// maxAudit is the size of a file in bytes, unpacked. Those of 100 controls
 	// have some 100 KB.
 	maxAudit = 32 << 20
 )
@@ -69,16 +72,9 @@ func At(root, site, name string, rule Rule) (Shelf, error) {
 
 // Put keeps an audit, and throws away what the Rule does not keep.
 func (s Shelf) Put(r server.AuditRecord) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(text); err != nil {
-		return err
-	}
-	if err := z.Close(); err != nil {
+	if err := errors.Join(json.NewEncoder(z).Encode(verdicts(r)), json.NewEncoder(z).Encode(r), z.Close()); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
@@ -88,6 +84,15 @@ func (s Shelf) Put(r server.AuditRecord) error {
 		return fmt.Errorf("keeping the audit: %w", err)
 	}
 	return s.tidy(r.At)
+}
+
+// verdicts is an audit without its findings.
+func verdicts(r server.AuditRecord) server.AuditRecord {
+	r.Results = slices.Clone(r.Results)
+	for i := range r.Results {
+		r.Results[i].Findings = nil
+	}
+	return r
 }
 
 func (s Shelf) path(at time.Time) string {
@@ -161,37 +166,37 @@ func (s Shelf) Has(at time.Time) bool {
 }
 
 // Get returns the audit of a time, as Times gave it.
-func (s Shelf) Get(at time.Time) (server.AuditRecord, error) {
-	var r server.AuditRecord
+func (s Shelf) Get(at time.Time) (server.AuditRecord, error) { return s.read(at, 2) }
+
+// read returns the nth value of the file of a time.
+func (s Shelf) read(at time.Time, nth int) (server.AuditRecord, error) {
 	f, err := os.Open(s.path(at))
 	if err != nil {
-		return r, err
+		return server.AuditRecord{}, err
 	}
 	defer f.Close()
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return r, fmt.Errorf("%s: %w", f.Name(), err)
+		return server.AuditRecord{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	text, err := io.ReadAll(io.LimitReader(z, maxAudit+1))
-	if err != nil {
-		return r, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	if len(text) > maxAudit {
-		return r, fmt.Errorf("%s: more than %d bytes", f.Name(), maxAudit)
-	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("%s: %w", f.Name(), err)
+	d := json.NewDecoder(io.LimitReader(z, maxAudit))
+	var r server.AuditRecord
+	for range nth {
+		r = server.AuditRecord{}
+		if err := d.Decode(&r); err != nil {
+			return server.AuditRecord{}, fmt.Errorf("%s: %w", f.Name(), err)
+		}
 	}
 	if !r.At.Equal(at) {
-		return r, fmt.Errorf("%s: it is of another time, %s", f.Name(), r.At.Format(time.RFC3339))
+		return server.AuditRecord{}, fmt.Errorf("%s: it is of another time, %s", f.Name(), r.At.Format(time.RFC3339))
 	}
 	return r, nil
 }
 
-// After returns the audits that were made after a time, earliest first. The
-// error joins those of audits that cannot be read; the others are returned all
-// the same.
-func (s Shelf) After(then time.Time) ([]server.AuditRecord, error) {
+// History returns the audits that were made after a time, earliest first and
+// without their findings. The error joins those of audits that cannot be read;
+// the others are returned all the same.
+func (s Shelf) History(then time.Time) ([]server.AuditRecord, error) {
 	times, err := s.Times()
 	if err != nil {
 		return nil, err
@@ -205,7 +210,7 @@ func (s Shelf) After(then time.Time) ([]server.AuditRecord, error) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			all[i], errs[i] = s.Get(at)
+			all[i], errs[i] = s.read(at, 1)
 		})
 	}
 	wg.Wait()
@@ -216,20 +221,4 @@ func (s Shelf) After(then time.Time) ([]server.AuditRecord, error) {
 		}
 	}
 	return good, errors.Join(errs...)
-}
-
-// Last returns the latest audit that was made at a time or before it, and
-// whether there is one.
-func (s Shelf) Last(until time.Time) (server.AuditRecord, bool, error) {
-	times, err := s.Times()
-	if err != nil {
-		return server.AuditRecord{}, false, err
-	}
-	for _, at := range slices.Backward(times) {
-		if !at.After(until) {
-			r, err := s.Get(at)
-			return r, err == nil, err
-		}
-	}
-	return server.AuditRecord{}, false, nil
 }
