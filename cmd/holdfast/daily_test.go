@@ -24,8 +24,10 @@ func (s stage) testDaily(t *testing.T) {
 	daily := func() {
 		t.Helper()
 		s.exec(t, "", "systemctl", "start", "--wait", "holdfast-audit.service")
-		// Results have names to the second.
-		s.exec(t, "", "sleep", "1.1")
+		// Results have names to the second: the next one is to have another.
+		newest := s.exec(t, "", "bash", "-c", "ls /var/lib/holdfast/audits | tail -n 1 | cut -c 1-16")
+		for newest == s.exec(t, "", "date", "-u", "+%Y%m%dT%H%M%SZ") {
+		}
 	}
 	daily()
 	mine := strings.TrimSpace(s.exec(t, "", "readlink", "-f", program))
@@ -63,7 +65,7 @@ func (s stage) testDaily(t *testing.T) {
 	// Drift is found by the server, and seen at the desk.
 	undo := s.plant(t, "/etc/sudoers.d/90-drift", "440", "alice ALL=(ALL) NOPASSWD: ALL\n")
 	daily()
-	r = s.run(t, "plan", "app-1") // collects, too
+	s.run(t, "plan", "app-1").exits(t, exitFindings) // and collects
 	if all := s.kept(t, "daily"); len(all) != 3 {
 		t.Errorf("after plan the desk has collected %v", all)
 	}
