@@ -23,6 +23,10 @@ var keptAt = archive.Rule{Days: 400, Every: 7, Most: 2000}
 // historyDays is how far back a report looks.
 const historyDays = 90
 
+// maxMessages is in how many messages a server may send its audits at one
+// contact; the rest comes with the next.
+const maxMessages = 20
+
 // maxAhead is how far ahead of the desk's the clock of a server may be for its
 // audits to be taken.
 const maxAhead = 24 * time.Hour
@@ -97,7 +101,8 @@ func (k *keeper) collect(ctx context.Context, s *session, name string) error {
 	if len(times) > 0 {
 		last = times[len(times)-1]
 	}
-	for {
+	// No server has more to say than that, whatever it claims.
+	for range maxMessages {
 		var out protocol.AuditsResult
 		if err := s.Call(ctx, protocol.OpAudits, protocol.AuditsRequest{After: last}, &out, nil); err != nil {
 			return err
@@ -116,9 +121,10 @@ func (k *keeper) collect(ctx context.Context, s *session, name string) error {
 			last, moved = r.At, true
 		}
 		if !out.More || !moved {
-			return nil
+			break
 		}
 	}
+	return nil
 }
 
 // times are when audits of a server were made that are kept, earliest first,

@@ -36,7 +36,6 @@ const dailyLimit = 26 * time.Hour
 
 const dailyServiceText = `[Unit]
 Description=Holdfast: the daily audit
-Documentation=man:systemd.service(5)
 
 [Service]
 Type=oneshot

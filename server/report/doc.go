@@ -8,6 +8,9 @@
 // counted is the same in every form: of a section's controls those that pass,
 // out of all that were not switched off on purpose.
 //
+// What a probe finds has the shape of a [server.Result], too, so that it can stand
+// beside what an audit found.
+//
 // What a server says is not trusted. [New] takes the terminal escapes out of
 // every string once more, and each printer escapes for its own form. The page of
 // HTML has neither scripts nor anything to load, and says so to the browser, so

@@ -321,6 +321,20 @@ func TestPageSays(t *testing.T) {
 	}
 }
 
+// Days without an audit are shown as such, and what is kept is put in order.
+func TestHistory(t *testing.T) {
+	r := sample()
+	r.Kept = append(kept([]string{"app-1"}, 3), server.AuditRecord{Server: "app-1", At: made.AddDate(0, 0, -200)})
+	slices.Reverse(r.Kept)
+	page := print(t, report.HTML, report.New(r))
+	contains(t, page, "<p>3 days with audits. 2026-11-21: ", "<title>2026-11-20: no audit</title>")
+	if n := strings.Count(page, ": no audit</title>"); n != 87 {
+		t.Errorf("%d days without an audit, want 87", n)
+	}
+	r.Kept = nil
+	contains(t, print(t, report.HTML, r), "No earlier audits are kept at this desk.")
+}
+
 func TestCompare(t *testing.T) {
 	one := func(id string, v server.Verdict, what ...string) server.Result {
 		r := server.Result{Control: id, Verdict: v}
