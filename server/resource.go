@@ -63,6 +63,13 @@ type Starter interface {
 	Start()
 }
 
+// A Shower is a resource whose state a person can look at.
+type Shower interface {
+	Resource
+	// Show returns what to type on the host to see the state, as root.
+	Show() string
+}
+
 // NeedsSecretError says that a resource cannot be set until the desk has sent a
 // secret.
 type NeedsSecretError struct {

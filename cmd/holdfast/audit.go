@@ -189,6 +189,12 @@ func (a *app) auditKept(names []string, o auditOptions, then time.Time) error {
 
 // report is what was found on all servers of a command.
 func (a *app) report(site string, all []serverAudit, k *keeper) report.Report {
+	for i, one := range all {
+		all[i].Again = "holdfast audit --evidence " + one.Name
+		if k == nil {
+			all[i].Again = "holdfast audit --local --evidence"
+		}
+	}
 	r := report.Report{
 		Site: site, Made: time.Now().UTC(), Version: version, Command: strings.Join(append([]string{"holdfast"}, a.args...), " "),
 		Servers: all, Sections: guideSections(), Controls: control.All(),

@@ -78,6 +78,8 @@ type pageResult struct {
 	server.Result
 	// Hidden are the findings that hold, and Shown the others.
 	Shown, Hidden []server.Finding
+	// Again is what to type at the desk, if one of Shown has no command.
+	Again string
 }
 
 type pageGroup struct {
@@ -200,6 +202,9 @@ func controlsOf(r Report, servers []Server) []pageControl {
 					x.Hidden = append(x.Hidden, f)
 				} else {
 					x.Shown = append(x.Shown, f)
+					if f.Command == "" {
+						x.Again = s.Again
+					}
 				}
 			}
 			all[i].On = append(all[i].On, x)

@@ -47,6 +47,8 @@ type Server struct {
 	At time.Time `json:"at,omitzero"`
 	// Daily says that the server audited itself.
 	Daily bool `json:"daily,omitempty"`
+	// Again is what to type at the desk to see all this again.
+	Again string `json:"-"`
 	// Changes are what changed since an earlier audit; nil if nobody asked.
 	Changes *Changes `json:"changes,omitempty"`
 }

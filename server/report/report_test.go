@@ -314,7 +314,7 @@ func TestPageSays(t *testing.T) {
 		"backup-1 could not be audited", "no route to host",
 		"CIS Debian 12 1.1.0", "section 3.7", "no public benchmark that we know of",
 		"<span class=\"del\">-PasswordAuthentication yes", "getent group sudo", "alice", "2027-01-31",
-		"2026-11-23: ", "Verdicts that changed", "pass → fail", "the server itself",
+		"2026-11-23: ", "Verdicts that changed", "pass → fail", "the server itself", "at the desk: <code>holdfast audit --evidence db-1</code>",
 	)
 	if strings.Index(page, `id="findings"`) > strings.Index(page, `id="sections"`) {
 		t.Error("findings do not come first")

@@ -79,7 +79,7 @@ func sample() report.Report {
 		Sections: []report.Section{{"3.4", "Password quality"}, {"3.6", "Administrator accounts"}, {"3.7", "Locking remote access"}},
 		Servers: []report.Server{
 			{Name: "app-1", Results: app, At: made.Add(-time.Second)},
-			{Name: "db-1", Results: db, At: made.Add(-9 * time.Hour), Daily: true},
+			{Name: "db-1", Results: db, At: made.Add(-9 * time.Hour), Daily: true, Again: "holdfast audit --evidence db-1"},
 			{Name: "backup-1", Error: "backup-1: dial tcp 192.0.2.12:22: connect: no route to host"},
 		},
 		Kept: kept([]string{"app-1", "db-1", "backup-1"}, 90),
