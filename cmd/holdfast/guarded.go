@@ -196,6 +196,9 @@ func (r *transactions) carry(ctx context.Context, srv site.Server, s *session, o
 	case t.State == protocol.StatePrepared:
 		// Nobody carries it on.
 		return t, r.giveUp(ctx, srv, t.ID, proof, errors.New("holdfastd ended before it had begun"))
+	case t.State == protocol.StateRollingBack:
+		// It was applied, and the server has begun to put itself back meanwhile.
+		return t, r.giveUp(ctx, srv, t.ID, proof, errors.New(t.Reason))
 	case t.State == protocol.StateRolledBack:
 		return t, &ending{now: protocol.Undone, id: t.ID, err: errors.New(t.Reason)}
 	}

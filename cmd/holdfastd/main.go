@@ -112,10 +112,13 @@ func open() (*daemon, error) {
 	return &daemon{machine: m, journal: j, self: self}, nil
 }
 
-// putBack rolls a transaction back; one that was confirmed in time stays.
+// putBack rolls a transaction back; one that was confirmed in time stays. It is
+// called anew for as long as it fails, so one that has ended is no failure here,
+// however it has ended: the journal tells.
 func (d *daemon) putBack(ctx context.Context, id string) error {
 	err := d.journal.Rollback(ctx, id, d.journal.Why(id))
-	if lost := (*txn.StateError)(nil); errors.As(err, &lost) && lost.State == txn.Confirmed {
+	if state, _, serr := d.journal.State(id); err != nil && serr == nil && state.Final() {
+		fmt.Fprintf(os.Stderr, "holdfastd: %v\n", err)
 		return nil
 	}
 	return err
