@@ -77,17 +77,23 @@ func (d *daemon) settled(ctx context.Context) error {
 
 // audits sends the daily audits that a desk does not have.
 func (d *daemon) audits(_ context.Context, in protocol.AuditsRequest, _ sender) (protocol.AuditsResult, error) {
+	return newAudits(shelf, in.After)
+}
+
+// newAudits are the audits that were made after a time, as many as fit into one
+// message, and at least one if there are any that can be read.
+func newAudits(s archive.Shelf, after time.Time) (protocol.AuditsResult, error) {
 	out := protocol.AuditsResult{Audits: []server.AuditRecord{}}
-	times, err := shelf.Times()
+	times, err := s.Times()
 	if err != nil {
 		return out, err
 	}
 	sent := 0
 	for _, at := range times {
-		if !at.After(in.After) {
+		if !at.After(after) {
 			continue
 		}
-		r, err := shelf.Get(at)
+		r, err := s.Get(at)
 		if err != nil {
 			continue // it is lost, and those after it are not
 		}
