@@ -128,7 +128,11 @@ func pending(p Plan, control string) []Finding {
 	for _, s := range p.Steps {
 		for _, id := range s.Controls {
 			if id == control {
-				all = append(all, Finding{Verdict: Fail, What: statement(s.Change), Evidence: Diff(s.Change)})
+				f := Finding{Verdict: Fail, What: statement(s.Change), Evidence: Diff(s.Change)}
+				if r, ok := s.Resource.(Shower); ok {
+					f.Command = r.Show()
+				}
+				all = append(all, f)
 				break
 			}
 		}

@@ -130,6 +130,8 @@ func (f *fleet) planWith(ctx context.Context, s *session, srv site.Server, secre
 	if _, err := f.greet(ctx, s); err != nil {
 		return protocol.Plan{}, err
 	}
+	collected := f.collect(ctx, s, srv)
+	defer collected()
 	var p protocol.Plan
 	err = s.Call(ctx, protocol.OpPlan, protocol.PlanRequest{Config: config, Carried: protocol.Carried{Secrets: secrets}}, &p, nil)
 	return p, err

@@ -25,6 +25,7 @@ func (d *daemon) handlers() map[protocol.Op]protocol.Handler {
 	return map[protocol.Op]protocol.Handler{
 		protocol.OpHello:         protocol.Handle(d.hello),
 		protocol.OpAudit:         protocol.Handle(d.audit),
+		protocol.OpAudits:        protocol.Handle(d.audits),
 		protocol.OpPlan:          protocol.Handle(d.plan),
 		protocol.OpCanary:        protocol.Handle(d.canary),
 		protocol.OpCanaryConnect: protocol.Handle(d.canaryConnect),

@@ -21,6 +21,9 @@
 // does not know are reported and never removed. Root is locked only where the
 // site has a way in that does not need root.
 //
+// The control beyond the guide has a server audit itself every day: a timer runs
+// the daemon that came last, with what the last apply has told the server.
+//
 // Proofs ask what runs: sshd -T -C for every admin, root, a stranger and every
 // Match condition found in the files, with the options that the running daemon
 // was started with, and a handshake with the daemon itself. What cannot be asked
@@ -40,5 +43,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Root())
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Root(), Daily())
 }

@@ -34,6 +34,7 @@ func Passwords() []server.Control {
 			cis("5.3.3.2.8", "5.3.3.2.8"),                     // for root too
 			cis("5.3.3.4.3", "5.3.3.4.3"),                     // hash in PAM
 			cis("5.4.1.4", "5.4.1.4"), stig("UBTU-24-400400"), // hash in login.defs
+			nist("IA-5(c)", "IA-5(1)(a)", "IA-5(1)(b)", "IA-5(1)(c)", "IA-5(4)", "CM-6(a)"),
 		),
 		LocksOut: true,
 		Wants:    wantQuality,

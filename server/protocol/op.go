@@ -17,6 +17,8 @@ const (
 	OpHello Op = "hello"
 	// OpAudit takes [AuditRequest] and gives [AuditResult].
 	OpAudit Op = "audit"
+	// OpAudits takes [AuditsRequest] and gives [AuditsResult].
+	OpAudits Op = "audits"
 	// OpPlan takes [PlanRequest] and gives [Plan].
 	OpPlan Op = "plan"
 	// OpCanary takes [CanaryRequest], sends an event once the candidate's sshd
@@ -127,6 +129,19 @@ type AuditResult struct {
 	// Open is the transaction that had not ended, so that its changes may go
 	// away again; nil if there was none.
 	Open *Transaction `json:"open,omitempty"`
+}
+
+// AuditsRequest asks for the audits that a server has made by itself.
+type AuditsRequest struct {
+	// After is a time: those are asked for that were made later.
+	After time.Time `json:"after,omitzero"`
+}
+
+// AuditsResult are audits that a server has made by itself, earliest first.
+type AuditsResult struct {
+	Audits []server.AuditRecord `json:"audits"`
+	// More says that there are later ones.
+	More bool `json:"more,omitempty"`
 }
 
 // PlanRequest asks for what would have to change.
