@@ -104,3 +104,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func Example() {
+	ring, err := keyring.Parse("# of 2026\n" + keyring.Generate())
+	if err != nil {
+		panic(err)
+	}
+	made := ring.Current("csrf") // made.ID goes with what made.Bytes signs
+
+	if err := ring.Rotate([]byte("the next secret, from a random source")); err != nil {
+		panic(err)
+	}
+	again, ok := ring.Find("csrf", made.ID)
+	fmt.Println(ok, again == made, ring.Current("csrf") == made)
+	// Output: true true false
+}

@@ -47,8 +47,9 @@ type Policy struct {
 	// MaxLength is the greatest number of code points; 0 means 256, and less than
 	// 64 is refused by Check.
 	MaxLength int
-	// Upper, Lower and NonAlphabetic ask for at least one such code point.
-	Upper, Lower, NonAlphabetic bool
+	// Upper, Lower, Digit and NonAlphabetic ask for at least one such code point;
+	// a digit is also what is no letter.
+	Upper, Lower, Digit, NonAlphabetic bool
 	// Blocklists are asked one after the other; nil means [breached.Common].
 	Blocklists []Blocklist
 }
@@ -79,6 +80,7 @@ const (
 	TooLong         Code = "too_long"          // more code points than MaxLength
 	NoUpper         Code = "no_upper"          // no upper case letter
 	NoLower         Code = "no_lower"          // no lower case letter
+	NoDigit         Code = "no_digit"          // no decimal digit
 	NoNonAlphabetic Code = "no_non_alphabetic" // nothing but letters
 	Common          Code = "common"            // in a blocklist
 	ContextWord     Code = "context_word"      // little more than words of this user or service
@@ -126,6 +128,7 @@ func (p Policy) Check(ctx context.Context, pw string, words ...string) ([]Violat
 	add(n > longest, TooLong, "Use at most %d characters.", longest)
 	add(p.Upper && !strings.ContainsFunc(prepared, unicode.IsUpper), NoUpper, "Use at least one upper case letter.")
 	add(p.Lower && !strings.ContainsFunc(prepared, unicode.IsLower), NoLower, "Use at least one lower case letter.")
+	add(p.Digit && !strings.ContainsFunc(prepared, unicode.IsDigit), NoDigit, "Use at least one digit.")
 	add(p.NonAlphabetic && !strings.ContainsFunc(prepared, nonAlphabetic), NoNonAlphabetic, "Use at least one digit or sign.")
 	add(isContext(prepared, words), ContextWord, "Do not make it of your name, your address or the name of this service.")
 	found, err := p.blocked(ctx, prepared)

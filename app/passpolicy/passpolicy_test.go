@@ -29,6 +29,8 @@ func codes(t *testing.T, p passpolicy.Policy, pw string, words ...string) []pass
 
 func TestCheck(t *testing.T) {
 	nist, mfa, guide := passpolicy.NIST(false), passpolicy.NIST(true), passpolicy.Guide()
+	pci := guide
+	pci.MinLength, pci.Digit = 12, true
 	me := []string{"Ann Example", "ann.example@shop.test", "Example Shop"}
 	for _, c := range []struct {
 		policy passpolicy.Policy
@@ -57,6 +59,8 @@ func TestCheck(t *testing.T) {
 		{guide, "TR0UB4DOR&3X", []passpolicy.Code{passpolicy.NoLower}},
 		{guide, "Troubadorthree", []passpolicy.Code{passpolicy.NoNonAlphabetic}},
 		{guide, "Tr0ub4d&3", []passpolicy.Code{passpolicy.TooShort}},
+		{pci, "Tr0ub4dor&3x", nil},
+		{pci, "Troubador&three", []passpolicy.Code{passpolicy.NoDigit}},
 		{guide, "Password2024!", []passpolicy.Code{passpolicy.Common}},
 	} {
 		if got := codes(t, c.policy, c.pw, me...); !slices.Equal(got, c.want) {
@@ -101,4 +105,34 @@ func ExamplePolicy_Check() {
 	// Summer2024! [{too_short Use at least 15 characters.} {common Choose another: this one is in lists of common or stolen passwords.}] <nil>
 	// qwertyuiopasdfgh [{common Choose another: this one is in lists of common or stolen passwords.}] <nil>
 	// correct horse battery [] <nil>
+}
+
+// The numbers of docs/password-standards.md, column by column.
+func TestPresets(t *testing.T) {
+	pci := passpolicy.Guide()
+	pci.MinLength, pci.Digit = 12, true
+	for name, c := range map[string]struct {
+		policy   passpolicy.Policy
+		shortest int
+		kinds    int // of Upper, Lower, Digit, NonAlphabetic
+	}{
+		"NIST(false)": {passpolicy.NIST(false), 15, 0},
+		"NIST(true)":  {passpolicy.NIST(true), 8, 0},
+		"Guide()":     {passpolicy.Guide(), 10, 3},
+		"PCI":         {pci, 12, 4},
+	} {
+		// Letters of a script without case, in no list: only length and kinds are judged.
+		pw := strings.Repeat("あいうえお", 60)
+		runes := []rune(pw)
+		short, long := codes(t, c.policy, string(runes[:c.shortest-1])), codes(t, c.policy, string(runes[:256]))
+		if !slices.Contains(short, passpolicy.TooShort) || len(long) != c.kinds {
+			t.Errorf("%s: %d letters: %v; 256: %v", name, c.shortest-1, short, long)
+		}
+		if got := codes(t, c.policy, string(runes[:c.shortest])); slices.Contains(got, passpolicy.TooShort) {
+			t.Errorf("%s: %d letters are too short", name, c.shortest)
+		}
+		if got := codes(t, c.policy, string(runes[:257])); !slices.Contains(got, passpolicy.TooLong) {
+			t.Errorf("%s: 257 letters: %v", name, got)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/holdfast-security/holdfast/app/keyring"
 	"github.com/holdfast-security/holdfast/app/password"
 )
 
@@ -127,6 +128,31 @@ func ExampleScheme() {
 	result, err := hasher.Verify(ctx, stored, "secret")
 	fmt.Println(result.Scheme, result.Match, result.Upgrade, err)
 	// Output: twice true true <nil>
+}
+
+// A pepper that rotates: hashes under the previous key are upgraded at login.
+func ExampleHasher_pepper() {
+	ctx := context.Background()
+	ring, err := keyring.Parse(keyring.Generate()) // a line of the program's key file
+	if err != nil {
+		panic(err)
+	}
+	hasher := password.Hasher{Pepper: ring}
+	stored, err := hasher.Hash(ctx, "secret")
+	if err != nil {
+		panic(err)
+	}
+	result, err := hasher.Verify(ctx, stored, "secret")
+	fmt.Println(result.Match, result.Upgrade, err)
+
+	if err := ring.Rotate([]byte("another secret, of 32 bytes or more")); err != nil {
+		panic(err)
+	}
+	result, err = hasher.Verify(ctx, stored, "secret")
+	fmt.Println(result.Match, result.Upgrade, err)
+	// Output:
+	// true false <nil>
+	// true true <nil>
 }
 
 func ExampleFusionAuth() {

@@ -116,8 +116,8 @@ func (h *Hasher) hash(ctx context.Context, l layers, input string) (string, erro
 // Verify reports whether the password is the one that stored was made from. A
 // wrong password is no error. The error wraps ErrUnknownScheme, ErrMalformed,
 // ErrTooCostly or ErrUnknownKey if stored cannot be verified, ErrPassword if the
-// password is longer than MaxLength, and gate.ErrBusy if there is no room for
-// hashing now. After an error nothing is known, and much less time has passed
+// password is longer than MaxLength, gate.ErrBusy if there is no room for hashing
+// now, and gate.ErrTooLarge if the stored hash asks for more than there ever is. After an error nothing is known, and much less time has passed
 // than for a wrong password: see [Hasher.Dummy].
 //
 // The empty password never matches.

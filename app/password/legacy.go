@@ -1,6 +1,7 @@
 package password
 
 import (
+	"crypto/fips140"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -68,8 +69,16 @@ func (l legacy) read(encoded string) (digest string, f function, err error) {
 	if err != nil {
 		return "", function{}, err
 	}
-	f, err = l.open(settings)
+	f, err = l.function(settings)
 	return digest, f, err
+}
+
+func (l legacy) function(settings string) (function, error) {
+	// There MD5 and SHA-1 panic when they are used.
+	if fips140.Enforced() && (!strings.Contains(l.id, "pbkdf2-") || strings.HasSuffix(l.id, "sha1")) {
+		return function{}, fmt.Errorf("%s is not allowed under fips140=only: %w", l.id, ErrUnknownScheme)
+	}
+	return l.open(settings)
 }
 
 // Cost reads the cost of a hash.
@@ -99,7 +108,7 @@ func (l legacy) Split(encoded string) (settings, digest string, err error) { ret
 
 // Digest computes the digest under these settings.
 func (l legacy) Digest(settings, password string) (string, error) {
-	f, err := l.open(settings)
+	f, err := l.function(settings)
 	if err != nil {
 		return "", err
 	}

@@ -35,7 +35,8 @@ type PBKDF2 struct {
 }
 
 // FIPS returns the preset for FIPS 140 programs: PBKDF2-HMAC-SHA-256 with 600,000
-// iterations.
+// iterations. Where GODEBUG=fips140=only forbids MD5 and its like, the schemes of
+// Legacy that are made of them fail with ErrUnknownScheme.
 func FIPS() PBKDF2 { return PBKDF2{} }
 
 // ID returns "pbkdf2-sha256" or "pbkdf2-sha512".

@@ -25,6 +25,7 @@ func (d *daemon) handlers() map[protocol.Op]protocol.Handler {
 	return map[protocol.Op]protocol.Handler{
 		protocol.OpHello:         protocol.Handle(d.hello),
 		protocol.OpAudit:         protocol.Handle(d.audit),
+		protocol.OpAudits:        protocol.Handle(d.audits),
 		protocol.OpPlan:          protocol.Handle(d.plan),
 		protocol.OpCanary:        protocol.Handle(d.canary),
 		protocol.OpCanaryConnect: protocol.Handle(d.canaryConnect),
@@ -176,6 +177,7 @@ func (d *daemon) describe(p prepared, c server.Config) (protocol.Plan, error) {
 	out := protocol.Plan{
 		Digest: p.plan.Digest(), Errors: map[string]string{}, Refusals: forecast.Refuse(p.before, p.after, c),
 		Before: p.before, After: p.after, Installs: installers(p.plan.Steps) > 0,
+		Excepted: p.plan.Excepted, Notes: append(overdue(c), forecast.Wanted(p.before, p.after, c)...),
 	}
 	for _, s := range p.plan.Steps {
 		out.Steps = append(out.Steps, describeStep(s.Controls, s.Change, s.LocksOut))
@@ -192,6 +194,18 @@ func (d *daemon) describe(p prepared, c server.Config) (protocol.Plan, error) {
 			"this site file is older than the one that %s applied at %s: what that one changed is reverted", site.By, site.At.Format(time.RFC3339)))
 	}
 	return out, nil
+}
+
+// overdue says which exceptions are over, so that their controls are wanted
+// again.
+func overdue(c server.Config) []string {
+	var all []string
+	for _, control := range control.All() {
+		if e, inForce, found := c.Exception(control.ID, time.Now()); found && !inForce {
+			all = append(all, "this exception is over, and its control is applied again: "+e.String())
+		}
+	}
+	return all
 }
 
 func describeStep(controls []string, c server.Change, locksOut bool) protocol.PlanStep {

@@ -65,6 +65,9 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 		strings.Replace(good, "break_glass: {account: rescue}\n", "", 1),
 		strings.Replace(good, "    jump: app-1", "    jump: app-1\n    first_login: ec2-user\n    private: 2001:db8::5\n    address6: 2001:db8::6", 1),
 		strings.Replace(good, "address: 192.0.2.10", "address: App.Example.com", 1),
+		good + "    agent_forwarding: true\n",
+		good + "exceptions:\n  - {control: ssh-sessions, servers: [app-1, db-1], reason: an old client, owner: alice, until: 2027-01-31}\n",
+		good + "loses_access:\n  - {name: carol, servers: [db-1], reason: left}\n  - {name: alice, servers: [app-1, db-1], reason: on leave, until: 2027-01-31}\n",
 	}
 	for _, content := range accepted {
 		if err, ok := validate(t, s, content); err != nil || !ok {

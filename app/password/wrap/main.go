@@ -62,7 +62,9 @@ func main() {
 	defer stop()
 	h := &password.Hasher{Legacy: password.Legacy()}
 	count, err := run(ctx, *url, *ring, h, t)
-	show(count, t.write)
+	if err == nil || count.wrapped > 0 {
+		show(count, t.write)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "wrap:", err)
 		os.Exit(1)
@@ -108,7 +110,7 @@ func open(url string, t *table) (*sql.DB, error) {
 		t.dialect = mysql
 		return sql.Open("mysql", rest)
 	}
-	return nil, errors.New("the database is not sqlite:, postgres: or mysql:")
+	return nil, errors.New("the database is none of sqlite:PATH, postgres:URL and mysql:DSN")
 }
 
 func show(c counts, write bool) {
