@@ -41,6 +41,8 @@ type Config struct {
 	// that there is none and root stays as it is.
 	BreakGlass BreakGlass    `json:"break_glass"`
 	Passwords  PasswordRules `json:"passwords"`
+	// Firewall is what the server admits (guide 3.11).
+	Firewall Firewall `json:"firewall"`
 	// Secrets are what the desk sent along for this run, by name, such as
 	// [PasswordSecret]. They are never stored with the Config.
 	Secrets map[string]Secret `json:"-"`
