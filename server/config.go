@@ -24,7 +24,7 @@ const (
 )
 
 // A Config is the part of a site that one server is told: what its controls
-// need to know and nothing about other servers. It is plain data.
+// need to know, and of other servers only addresses. It is plain data.
 type Config struct {
 	// Site is the site's name; a server belongs to one site.
 	Site string `json:"site"`
