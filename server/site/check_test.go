@@ -176,7 +176,7 @@ func jumpCases() []problemCase {
 		{name: "own jump", old: "jump: app-1", new: "jump: db-1", want: one(18, "the server is its own jump", "app-1"), byLoad: true},
 		{name: "circle", whole: jumps("db-1", "app-1"), want: one(14, "jumps go in a circle: app-1 → db-1 → app-1", "remove jump"), byLoad: true},
 		{
-			name: "a tail on a circle", whole: jumps("db-1", "app-1") + "  - {name: web, role: application, address: web, jump: db-1}\n",
+			name: "a tail on a circle", whole: jumps("db-1", "app-1") + "  - {name: web, role: application, address: 192.0.2.30, jump: db-1}\n",
 			want: one(14, "jumps go in a circle", "remove jump"), byLoad: true,
 		},
 		{
