@@ -21,6 +21,11 @@
 // does not know are reported and never removed. Root is locked only where the
 // site has a way in that does not need root.
 //
+// The controls for section 3.11 load one table of ours and leave every other table
+// alone. Another firewall of the system is refused, or switched off where the
+// site file says so; Docker is lived with, because its rules are how containers
+// are reached.
+//
 // Proofs ask what runs: sshd -T -C for every admin, root, a stranger and every
 // Match condition found in the files, with the options that the running daemon
 // was started with, and a handshake with the daemon itself. What cannot be asked
@@ -40,5 +45,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Root())
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Firewall(), Root())
 }
