@@ -103,6 +103,10 @@ type prepared struct {
 	plan   server.Plan
 	before []forecast.Access
 	after  []forecast.Access
+	// refusals are why it must not be carried out, and cutOff what its firewall
+	// would cut off.
+	refusals []string
+	cutOff   []string
 }
 
 // prepare makes the plan and looks at who can log in before and after it.
@@ -127,6 +131,16 @@ func (d *daemon) prepare(ctx context.Context, c server.Config) (prepared, error)
 	p.before = p.after
 	if len(p.plan.Steps) > 0 {
 		p.before, err = forecast.Look(ctx, d.machine, c, operator())
+	}
+	if err != nil {
+		return prepared{}, err
+	}
+	if p.refusals, err = forecast.RefusePackets(c, operator()); err != nil {
+		return prepared{}, err
+	}
+	p.refusals = append(forecast.Refuse(p.before, p.after, c), p.refusals...)
+	if slices.ContainsFunc(p.plan.Steps, func(s server.Step) bool { return slices.Contains(s.Controls, "firewall") }) {
+		p.cutOff, err = forecast.CutOff(ctx, d.machine, c)
 	}
 	return p, err
 }
@@ -174,7 +188,7 @@ func needs(r server.Resource) (name string, needed bool) {
 // describe makes a plan presentable.
 func (d *daemon) describe(p prepared, c server.Config) (protocol.Plan, error) {
 	out := protocol.Plan{
-		Digest: p.plan.Digest(), Errors: map[string]string{}, Refusals: forecast.Refuse(p.before, p.after, c),
+		Digest: p.plan.Digest(), Errors: map[string]string{}, Refusals: p.refusals, Notes: p.cutOff,
 		Before: p.before, After: p.after, Installs: installers(p.plan.Steps) > 0,
 	}
 	for _, s := range p.plan.Steps {
@@ -212,8 +226,8 @@ func (d *daemon) apply(ctx context.Context, in protocol.ApplyRequest, send sende
 	if err := shown(p.plan, in); err != nil {
 		return protocol.Transaction{}, err
 	}
-	if refusals := forecast.Refuse(p.before, p.after, in.Config); len(refusals) > 0 {
-		return protocol.Transaction{}, protocol.Errorf(protocol.CodeRefused, protocol.Unchanged, "%s", strings.Join(refusals, "; "))
+	if len(p.refusals) > 0 {
+		return protocol.Transaction{}, protocol.Errorf(protocol.CodeRefused, protocol.Unchanged, "%s", strings.Join(p.refusals, "; "))
 	}
 	b := txn.Begin{Meta: meta(in.Guard), Steps: p.plan.Steps}
 	b.Kind, b.Site, b.SiteDigest = txn.Changes, in.Config.Site, in.Config.SiteDigest

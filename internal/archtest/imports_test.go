@@ -25,7 +25,7 @@ var rules = map[string]rule{
 	"server/resource":     {[]string{"server", "server/accounts"}, "kinds know the domain and the files' formats, and no control, so that a kind can be used by any"},
 	"server/machine":      {[]string{"server", "internal/durable"}, "the host is reached only through the domain's interfaces"},
 	"server/hosttest":     {[]string{"server"}, "suites and the host in memory serve every implementation alike"},
-	"server/forecast":     {[]string{"server", "server/firewall", "server/accounts", "server/pam", "server/sshd"}, "who can log in is read from a Reader, live or rehearsed"},
+	"server/forecast":     {[]string{"server", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd"}, "who can log in is read from a Reader, live or rehearsed"},
 	"server/firewall":     {[]string{"server"}, "what a server admits follows from its part of the site alone, so that a forecast and a probe can ask, too"},
 	"server/canary":       {[]string{"server", "server/sshd"}, "starts the sshd of a World that it is given; it makes none"},
 	"server/control":      {[]string{"server", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd", "server/sudoers"}, "controls are data over kinds and readers; they reach no machine by themselves"},

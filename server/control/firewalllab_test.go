@@ -137,7 +137,7 @@ func packetCases() []packetCase {
 			setup: "apt-get install -qqy --no-install-recommends ufw >/dev/null 2>&1; sed -i s/ENABLED=no/ENABLED=yes/ /etc/ufw/ufw.conf; systemctl restart ufw.service",
 		},
 		{
-			name: "ufw to be taken over", cause: "ufw is in use", config: takeOver, anyOrder: true, setup: "systemctl is-active ufw.service",
+			name: "ufw to be taken over", cause: "ufw is in use", config: takeOver, anyOrder: true, setup: "systemctl restart ufw.service",
 			then:    "! systemctl is-active ufw.service; ! systemctl is-enabled ufw.service; ! nft list ruleset | grep -q ufw-user-input",
 			cleanup: "systemctl disable --now ufw.service >/dev/null 2>&1; apt-get purge -qqy ufw >/dev/null 2>&1; rm -rf /etc/ufw; nft flush ruleset",
 		},
