@@ -38,9 +38,11 @@ daemon:
 		gzip -9nc bin/holdfastd-linux-$$arch >$(CARRIED)/linux-$$arch.gz && echo "$$sum" >$(CARRIED)/linux-$$arch.sha256 || exit 1; \
 	done
 
-# Debian packages for the lab, the tests and the benchmarks.
+# Debian packages for the lab and the tests: servers, and the independent
+# programs whose password hashes app/password reads and is read by.
 deps:
 	@scripts/deps lab
+	@scripts/deps app
 
 demo: deps build
 	@scripts/demo
