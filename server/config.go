@@ -26,7 +26,7 @@ const (
 )
 
 // A Config is the part of a site that one server is told: what its controls
-// need to know and nothing about other servers. It is plain data.
+// need to know, and of other servers only addresses. It is plain data.
 type Config struct {
 	// Site is the site's name; a server belongs to one site.
 	Site string `json:"site"`
@@ -51,6 +51,8 @@ type Config struct {
 	LosesAccess []LostAccess `json:"loses_access,omitempty"`
 	// Exceptions are the controls that are switched off on this server.
 	Exceptions []Exception `json:"exceptions,omitempty"`
+	// Firewall is what the server admits (guide 3.11).
+	Firewall Firewall `json:"firewall"`
 	// Secrets are what the desk sent along for this run, by name, such as
 	// [PasswordSecret]. They are never stored with the Config.
 	Secrets map[string]Secret `json:"-"`

@@ -24,6 +24,11 @@
 // The control beyond the guide has a server audit itself every day: a timer runs
 // the daemon that came last, with what the last apply has told the server.
 //
+// The controls for section 3.11 load one table of ours and leave every other table
+// alone. Another firewall of the system is refused, or switched off where the
+// site file says so; Docker is lived with, because its rules are how containers
+// are reached.
+//
 // Proofs ask what runs: sshd -T -C for every admin, root, a stranger and every
 // Match condition found in the files, with the options that the running daemon
 // was started with, and a handshake with the daemon itself. What cannot be asked
@@ -43,5 +48,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Root(), Daily())
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Firewall(), Root(), Daily())
 }

@@ -3,6 +3,9 @@
 // in which a plan was tried; [Refuse] compares the two and says in words why a
 // plan must not be carried out.
 //
+// What the firewall will do is told from the policy ([RefusePackets]) and from
+// what listens ([CutOff]).
+//
 // It asks the programs that decide: sshd -T -C for each account and address,
 // sudo -l -U for each account; and it reads what they would read: the account
 // and its shell, its state in /etc/shadow, the files with its keys, their

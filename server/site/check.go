@@ -37,6 +37,7 @@ func (c *checker) check() {
 	c.rolesOfSite()
 	c.losses()
 	c.exceptions()
+	c.firewall()
 	c.recipients()
 }
 
@@ -249,7 +250,7 @@ func (c *checker) addresses(i int) {
 			c.add(n, what, instead)
 		}
 	}
-	for key, like := range map[string]string{"address6": "write address6: 2001:db8::10", "private": "write private: 10.0.0.5"} {
+	for key, like := range map[string]string{"address6": "write address6: 2001:db8::10", "private": "write private: 10.0.0.5", "private6": "write private6: fd00::5"} {
 		n, ok := c.sound("servers", i, key)
 		if !ok {
 			continue
@@ -261,6 +262,8 @@ func (c *checker) addresses(i int) {
 		}
 		if what, instead := ipProblem(key, ip, like); what != "" {
 			c.add(n, what, instead)
+		} else if key == "private6" && ip.Is4() {
+			c.add(n, "private6 is an IPv4 address", "write it as private")
 		} else if key == "address6" {
 			c.secondFamily(n, srv.Address, ip)
 		}

@@ -23,6 +23,20 @@ type Site struct {
 	BreakGlass *BreakGlass `yaml:"break_glass,omitempty" like:"break_glass: {account: rescue}"`
 	// The rules for new passwords: guide (at least 10 characters, one upper, two lower, one digit, one other) or nist (at least 15 characters, no composition rules). Default guide.
 	Passwords server.PasswordRules `yaml:"passwords,omitempty" jsonschema:"default=guide" like:"passwords: guide"`
+	// Who filters packets: holdfast (refuses to work beside ufw, firewalld or saved rules of iptables), take-over (takes their place) or provider (the hosting provider; nothing is changed on the servers). Default holdfast.
+	Firewall server.Filter `yaml:"firewall,omitempty" jsonschema:"default=holdfast" like:"firewall: holdfast"`
+	// The networks that SSH is admitted from, in CIDR notation. Default anywhere.
+	AdminNetworks []string `yaml:"admin_networks,omitempty" jsonschema:"minItems=1" like:"admin_networks: [192.0.2.0/24]"`
+	// The TCP ports that application servers admit from anywhere. Default 80, 443, 3000 and 3003.
+	ApplicationPorts []int `yaml:"application_ports,omitempty" like:"application_ports: [80, 443, 3000, 3003]"`
+	// Which of them lead to another port of the same server. Default from 80 to 3000 and from 443 to 3003.
+	Redirects []Redirect `yaml:"redirects,omitempty" like:"redirects: [{from: 80, to: 3000}]"`
+	// The TCP ports that database servers admit from application servers. Default 3306.
+	DatabasePorts []int `yaml:"database_ports,omitempty" like:"database_ports: [3306]"`
+	// What servers admit beyond what their roles need.
+	Rules []Rule `yaml:"rules,omitempty" like:"rules: [{protocol: tcp, port: 9100, sources: [app-1]}]"`
+	// The only connections that servers may open, besides those to servers of the site. Default any.
+	Egress []Egress `yaml:"egress,omitempty" jsonschema:"minItems=1" like:"egress: [{protocol: tcp, port: 443}]"`
 	// The machines of the site; at least one.
 	Servers []Server `yaml:"servers" jsonschema:"required,minItems=1" like:"servers: [{name: app-1, role: application, address: 192.0.2.10}]"`
 	// The people who are to lose a server. Without such an entry a plan after which an admin cannot log in or become root is refused.
@@ -72,6 +86,8 @@ type Server struct {
 	Address6 string `yaml:"address6,omitempty" like:"address6: 2001:db8::10"`
 	// The server's address in the network that the servers share.
 	Private string `yaml:"private,omitempty" like:"private: 10.0.0.5"`
+	// The server's IPv6 address in that network, if private is not one.
+	Private6 string `yaml:"private6,omitempty" like:"private6: fd00::5"`
 	// The port that sshd listens on. Default 22.
 	Port int `yaml:"port,omitempty" jsonschema:"minimum=1,maximum=65535,default=22" like:"port: 22"`
 	// The account of the first contact, before the admins have theirs: root, or the account of a cloud image. Default root.
@@ -127,6 +143,7 @@ func (s *Site) setDefaults() {
 	if s.Passwords == "" {
 		s.Passwords = server.PasswordsGuide
 	}
+	s.setFirewallDefaults()
 	for i := range s.Servers {
 		srv := &s.Servers[i]
 		if srv.Role != "" {
@@ -151,7 +168,7 @@ func (s *Site) Server(name string) (Server, bool) {
 }
 
 // Config returns the part of the site that the named server is told. It holds
-// no secrets and nothing about other servers.
+// no secrets, and of other servers the addresses that it has to admit.
 func (s *Site) Config(name string) (server.Config, error) {
 	srv, ok := s.Server(name)
 	if !ok {
@@ -166,6 +183,7 @@ func (s *Site) Config(name string) (server.Config, error) {
 		Roles: slices.Clone(srv.Roles), Port: srv.Port, Passwords: s.Passwords,
 		AgentForwarding: srv.AgentForwarding,
 		Jump:            slices.ContainsFunc(s.Servers, func(other Server) bool { return other.Jump == name }),
+		Firewall:        s.firewall(srv),
 	}
 	for _, a := range s.Admins {
 		c.Admins = append(c.Admins, server.Admin{Name: a.Name, Keys: slices.Clone(a.Keys)})
