@@ -26,13 +26,17 @@ var rules = map[string]rule{
 	"server/resource":     {[]string{"server", "server/accounts"}, "kinds know the domain and the files' formats, and no control, so that a kind can be used by any"},
 	"server/machine":      {[]string{"server", "internal/durable"}, "the host is reached only through the domain's interfaces"},
 	"server/hosttest":     {[]string{"server"}, "suites and the host in memory serve every implementation alike"},
-	"server/forecast":     {[]string{"server", "server/accounts", "server/pam", "server/sshd"}, "who can log in is read from a Reader, live or rehearsed"},
+	"server/forecast":     {[]string{"server", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd"}, "who can log in is read from a Reader, live or rehearsed"},
+	"server/firewall":     {[]string{"server"}, "what a server admits follows from its part of the site alone, so that a forecast and a probe can ask, too"},
 	"server/canary":       {[]string{"server", "server/sshd"}, "starts the sshd of a World that it is given; it makes none"},
-	"server/control":      {[]string{"server", "server/resource", "server/accounts", "server/pam", "server/sshd", "server/sudoers"}, "controls are data over kinds and readers; they reach no machine by themselves"},
+	"server/control":      {[]string{"server", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd", "server/sudoers"}, "controls are data over kinds and readers; they reach no machine by themselves"},
 	"server/txn":          {[]string{"server", "internal/durable"}, "the journal stores what it is given; the codec of kinds comes from cmd, so an old journal needs no control"},
 	"server/txn/chaos":    {nil, "only a test: it drives the programs themselves"},
 	"server/protocol":     {[]string{"server", "server/forecast"}, "both ends share messages; it knows neither end"},
+	"server/report":       {[]string{"server", "server/protocol"}, "prints what it is given; server/protocol cleans what a server said"},
+	"server/archive":      {[]string{"server", "internal/durable"}, "keeps audits at both ends, so it knows neither"},
 	"server/desk":         {[]string{"server", "server/protocol", "internal/durable"}, "reaching a server is no business of what is done there"},
+	"server/sshclient":    {[]string{"internal/durable"}, "the operator's own ssh is told where the servers are, and knows of no Holdfast"},
 	"server/site":         {[]string{"server", "server/sshd", "internal/durable"}, "the site file becomes a Config, and holdfastd never sees it; server/sshd says at both ends how long a key has to be"},
 	"server/site/ask":     {[]string{"server", "server/site"}, "the form library stays out of everything but the dialogue"},
 	"server/lab":          {[]string{"internal/durable"}, "test servers know nothing of what is tested on them"},
@@ -74,13 +78,14 @@ var rules = map[string]rule{
 	"app/keyring":                 {nil, "keys for every purpose, and it knows none of them"},
 	"app/password":                {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
 
-	"bench/audit": {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
+	"bench/audit/bare": {[]string{"server", "server/control", "server/machine"}, "makes the changes with nothing around them"},
+	"bench/audit":      {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
 	"cmd/holdfast": {[]string{
-		"server", "server/protocol", "server/desk", "server/site", "server/site/ask", "server/lab", "server/machine",
-		"server/control", "server/forecast", "cmd/holdfast/daemon", "internal/durable",
+		"server", "server/protocol", "server/desk", "server/site", "server/site/ask", "server/sshclient", "server/lab", "server/machine",
+		"server/control", "server/forecast", "server/report", "server/archive", "cmd/holdfast/daemon", "internal/durable",
 	}, "main ties things together"},
 	"cmd/holdfastd": {[]string{
-		"server", "server/protocol", "server/machine", "server/canary", "server/control", "server/resource", "server/forecast", "server/sshd", "server/txn",
+		"server", "server/protocol", "server/machine", "server/canary", "server/control", "server/resource", "server/forecast", "server/archive", "server/sshd", "server/txn",
 	}, "main ties things together; no SSH client, no site file on a server"},
 }
 
