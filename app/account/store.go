@@ -34,8 +34,8 @@ type Profiles interface {
 	Phone(ctx context.Context, account string) (string, error)
 	// SetPhone sets it; the empty one removes it.
 	SetPhone(ctx context.Context, account, phone string) error
-	// DropAccount removes an account. The error wraps login.ErrNoAccount if there
-	// is none.
+	// DropAccount removes an account and its roles. The error wraps
+	// login.ErrNoAccount if there is none.
 	DropAccount(ctx context.Context, key string) error
 }
 

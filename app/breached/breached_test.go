@@ -225,6 +225,9 @@ func service(t *testing.T, pw string, answer func(http.ResponseWriter, string)) 
 	var asked []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.Path)
+		if r.Header.Get("Add-Padding") != "true" {
+			t.Error("the answer's size would tell how many hashes it has")
+		}
 		sum := sha1.Sum([]byte(pw))
 		answer(w, strings.ToUpper(hex.EncodeToString(sum[:])))
 	}))

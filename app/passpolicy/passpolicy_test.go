@@ -51,6 +51,8 @@ func TestCheck(t *testing.T) {
 		{nist, "my password is longer", nil}, // the whole is compared, not words
 		{nist, "AnnExample2024!!", []passpolicy.Code{passpolicy.ContextWord}},
 		{nist, "shop-shop-shop-1", []passpolicy.Code{passpolicy.ContextWord}},
+		{nist, "ann.example.xyz", []passpolicy.Code{passpolicy.ContextWord}},
+		{nist, "ann.example.wxyz", nil},
 		{nist, "ann likes long walks", nil},
 		{mfa, "tr0ub4dor&3", nil},
 		{mfa, "Passw0rd", []passpolicy.Code{passpolicy.Common}},

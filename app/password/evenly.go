@@ -58,6 +58,9 @@ func (h *Hasher) VerifyEvenly(ctx context.Context, stored, password string) (e E
 		e.Waited = time.Since(start)
 		if stored != "" && e.Unusable == nil {
 			hit, e.Unusable = p.find(tries)
+			if password == "" {
+				hit = -1
+			}
 			if hit >= 0 || e.Unusable == nil && p.cost == now && p.outer.ID() == h.preferred().ID() {
 				return nil
 			}
@@ -67,7 +70,7 @@ func (h *Hasher) VerifyEvenly(ctx context.Context, stored, password string) (e E
 	if err != nil {
 		return Even{}, err
 	}
-	e.Match = hit >= 0 && password != ""
+	e.Match = hit >= 0
 	e.Upgrade = e.Match && (hit > 0 || h.outdated(p))
 	return e, nil
 }

@@ -117,6 +117,15 @@ func TestWrap(t *testing.T) {
 		}
 	}
 	h := &password.Hasher{Preferred: quick, Legacy: password.Legacy()}
+	// Wrapped while another scheme was preferred, one that can be wrapped itself.
+	before := &password.Hasher{Preferred: password.PBKDF2{Iterations: 9, InsecureWeak: true}, Legacy: password.Legacy()}
+	old, _, err := before.Wrap(t.Context(), md5Hex("pw"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, changed, err := h.Wrap(t.Context(), old); err != nil || changed || same != old || !verify(t, h, old, "pw").Match {
+		t.Errorf("a hash that was wrapped by another scheme: %v, %v", changed, err)
+	}
 	for _, bad := range []string{"", "plain text", "$6$rounds=999999999$x$" + strings.Repeat("a", 86)} {
 		if _, changed, err := h.Wrap(t.Context(), bad); err == nil || changed {
 			t.Errorf("Wrap(%q) does not fail", bad)
@@ -178,6 +187,13 @@ func TestForms(t *testing.T) {
 	}
 	if got := verify(t, h, md5Hex(decomposed), decomposed); !got.Match || !got.Upgrade {
 		t.Errorf("the raw form of a legacy hash: %+v", got)
+	}
+	imported, err := quick.Hash(decomposed) // by a program that did not prepare it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := verify(t, h, imported, decomposed); !got.Match || !got.Upgrade {
+		t.Errorf("the raw form of a hash of the preferred scheme: %+v", got)
 	}
 	if got := verify(t, h, md5Hex("tab\there"), "tab\there"); !got.Match {
 		t.Errorf("a legacy password that could not be chosen now: %+v", got)
@@ -257,6 +273,7 @@ func TestBounds(t *testing.T) {
 		"": password.ErrUnknownScheme, "x": password.ErrUnknownScheme, "$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + hash43: password.ErrUnknownScheme,
 		strings.Repeat("a", 5000):                                                     password.ErrMalformed,
 		"$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$" + hash43:                   password.ErrTooCostly,
+		"$argon2id$v=19$m=1048576,t=1,p=1$c29tZXNhbHQ$" + hash43:                      password.ErrTooCostly,
 		"$argon2id$v=19$m=64,t=4294967295,p=1$c29tZXNhbHQ$" + hash43:                  password.ErrTooCostly,
 		"$argon2id$v=19$m=262144,t=64,p=1$c29tZXNhbHQ$" + hash43:                      password.ErrTooCostly,
 		"$argon2id$v=19$m=64,t=0,p=1$c29tZXNhbHQ$" + hash43:                           password.ErrMalformed,

@@ -3,10 +3,12 @@ package recovery_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -197,4 +199,45 @@ func TestPage(t *testing.T) {
 	if body, _ := read(browser.Get(m.Text)); body != "gone" {
 		t.Errorf("the link again: %s", body)
 	}
+}
+
+func Example() {
+	ctx, s := context.Background(), memory.New()
+	ring, err := keyring.Parse(keyring.Generate())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	anna := login.NewAccount("anna", "anna@example.org", "")
+	if err := s.AddAccount(ctx, anna); err != nil {
+		fmt.Println(err)
+		return
+	}
+	service := &recovery.Service[*memory.Store]{
+		Store: s, Hasher: &password.Hasher{}, Throttle: &throttle.Limiter{Store: s, Keys: ring},
+		ResetURL: "https://todo.example.org/reset",
+		Mail: func(_ login.Account, link string) outbox.Mail {
+			return outbox.Mail{Subject: "A new password", Text: link}
+		},
+		Notice: func(login.Account) outbox.Mail { return outbox.Mail{Subject: "Your password was changed"} },
+	}
+	client := netip.MustParseAddr("192.0.2.7")
+	for _, typed := range []string{"anna", "nobody"} {
+		fmt.Println(typed, service.Request(ctx, typed, client))
+	}
+	m, _, err := s.LeaseMail(ctx, time.Now(), time.Now().Add(time.Minute)) // by outbox.Deliver
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	link, token, _ := strings.Cut(m.Text, "?token=")
+	fmt.Println("to", m.To, link)
+	fmt.Println("first click:", service.Reset(ctx, token, "some words of mine"))
+	fmt.Println("second click:", service.Reset(ctx, token, "some words of mine"))
+	// Output:
+	// anna <nil>
+	// nobody <nil>
+	// to anna@example.org https://todo.example.org/reset
+	// first click: <nil>
+	// second click: no such link
 }

@@ -64,8 +64,13 @@ func (s *Store) SetPhone(ctx context.Context, account, phone string) error {
 
 // DropAccount is of [account.Profiles].
 func (s *Store) DropAccount(ctx context.Context, key string) error {
-	n, err := s.exec(ctx, "DELETE FROM holdfast_accounts WHERE account = ?", key)
-	return changedOne(n, err, "dropping an account")
+	return s.Tx(ctx, func(tx *Store) error {
+		if _, err := tx.exec(ctx, "DELETE FROM holdfast_roles WHERE account = ?", key); err != nil {
+			return fmt.Errorf("dropping roles: %w", err)
+		}
+		n, err := tx.exec(ctx, "DELETE FROM holdfast_accounts WHERE account = ?", key)
+		return changedOne(n, err, "dropping an account")
+	})
 }
 
 // PutLoss is of [account.Losses].

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -51,7 +52,20 @@ func (s *Store) AddSession(ctx context.Context, r session.Record) error {
 
 // FindSession is of [session.Holder].
 func (s *Store) FindSession(ctx context.Context, hash [32]byte) (session.Record, error) {
-	r, err := scanSession(s.row(ctx, readSessions+"WHERE s.hash = ?", hash[:]).Scan)
+	query := readSessions + "WHERE s.hash = ?"
+	row := s.row
+	if s.finding != nil {
+		if err := ctx.Err(); err != nil {
+			return session.Record{}, fmt.Errorf("reading a session: %w", err)
+		}
+		// It takes microseconds; to watch the context meanwhile takes as long again.
+		stmt, err := s.finding.prepare(ctx, s.db, query)
+		if err != nil {
+			return session.Record{}, fmt.Errorf("reading a session: %w", err)
+		}
+		row = func(ctx context.Context, _ string, args ...any) *sql.Row { return stmt.QueryRowContext(context.WithoutCancel(ctx), args...) }
+	}
+	r, err := scanSession(row(ctx, query, hash[:]).Scan)
 	if absent(err) {
 		return session.Record{}, session.ErrNoSession
 	}

@@ -23,6 +23,7 @@ const maxDevices = 5
 const (
 	devicePurpose = "device cookie"
 	nonceLength   = 16
+	keyIDLength   = 6
 	maxDevice     = 1024 // bytes of a cookie that is looked at
 )
 
@@ -96,6 +97,9 @@ func splitToken(token string) (payload []byte, id string, mac []byte, ok bool) {
 	}
 	payload, err := deviceEncoding.DecodeString(head)
 	if err != nil || len(payload) != 8+nonceLength {
+		return nil, "", nil, false
+	}
+	if k, err := deviceEncoding.DecodeString(id); err != nil || len(k) != keyIDLength {
 		return nil, "", nil, false
 	}
 	mac, err = deviceEncoding.DecodeString(tail)

@@ -114,7 +114,8 @@ type Attempt struct {
 // TooManyError says that a network has used up its attempts. A server answers 429
 // with Retry-After.
 type TooManyError struct {
-	// RetryAfter is when the next attempt would be counted, at least a second.
+	// RetryAfter is when the next attempt would be counted, in whole seconds, at
+	// least one.
 	RetryAfter time.Duration
 }
 
@@ -155,7 +156,7 @@ func (l *Limiter) Reserve(ctx context.Context, a Attempt) (*Ticket, error) {
 	}
 	if wait > 0 {
 		l.refused(&l.refusedNetwork, "network", a)
-		return nil, &TooManyError{RetryAfter: max(wait, time.Second).Round(time.Second)}
+		return nil, &TooManyError{RetryAfter: (wait + time.Second - 1).Truncate(time.Second)}
 	}
 	if nonce, ok := l.checkDevice(a.Device, a.Name, now); ok {
 		wait, err = t.take(ctx, device, nonce, now)

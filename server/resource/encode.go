@@ -59,6 +59,14 @@ func kindOf(r server.Resource) (string, error) {
 		return "program", nil
 	case Aging:
 		return "aging", nil
+	case Table:
+		return "table", nil
+	case Link:
+		return "link", nil
+	case Loaded:
+		return "loaded", nil
+	case Started:
+		return "started", nil
 	}
 	return "", fmt.Errorf("%T is not a kind of resource", r)
 }
@@ -89,6 +97,14 @@ func Decode(s Spec) (server.Resource, error) {
 		return decode[Program](s)
 	case "aging":
 		return decode[Aging](s)
+	case "table":
+		return decode[Table](s)
+	case "link":
+		return decode[Link](s)
+	case "loaded":
+		return decode[Loaded](s)
+	case "started":
+		return decode[Started](s)
 	}
 	return nil, fmt.Errorf("unknown kind of resource %q", s.Kind)
 }

@@ -74,12 +74,22 @@ func schemaRules() []schemaRule {
 	}
 	roles := func(s *jsonschema.Schema) { s.Enum = anys(knownRoles()) }
 	publicKey := func(s *jsonschema.Schema) { s.Not = &jsonschema.Schema{Pattern: "PRIVATE KEY"} }
+	unique := func(s *jsonschema.Schema) { s.UniqueItems = true }
+	said := func(s *jsonschema.Schema) { s.Pattern = `\S` }
+	day := func(s *jsonschema.Schema) { s.Pattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}` }
+	ports := func(s *jsonschema.Schema) { s.Items.Minimum, s.Items.Maximum = "1", "65535" }
+	protocol := func(s *jsonschema.Schema) { s.Enum = anys([]string{"tcp", "udp"}) }
 	needs := func(keys ...string) *jsonschema.Schema { return &jsonschema.Schema{Required: keys} }
 	return []schemaRule{
 		{"Site", "site", host},
 		{"Site", "passwords", func(s *jsonschema.Schema) {
 			s.Enum = anys([]string{string(server.PasswordsGuide), string(server.PasswordsNIST)})
 		}},
+		{"Site", "firewall", func(s *jsonschema.Schema) {
+			s.Enum = anys([]string{string(server.FilterHoldfast), string(server.FilterTakeOver), string(server.FilterProvider)})
+		}},
+		{"Site", "application_ports", ports}, {"Site", "database_ports", ports},
+		{"Rule", "protocol", protocol}, {"Egress", "protocol", protocol},
 		{"Admin", "name", account},
 		{"Admin", "keys", func(s *jsonschema.Schema) { publicKey(s.Items) }},
 		{"BreakGlass", "", func(s *jsonschema.Schema) {
@@ -95,6 +105,14 @@ func schemaRules() []schemaRule {
 		{"Server", "role", roles},
 		{"Server", "roles", func(s *jsonschema.Schema) { roles(s.Items); s.UniqueItems = true }},
 		{"Server", "first_login", func(s *jsonschema.Schema) { s.Pattern = accountPattern }},
+		{"LostAccess", "servers", unique},
+		{"LostAccess", "reason", said},
+		{"LostAccess", "until", day},
+		{"Exception", "control", said},
+		{"Exception", "servers", unique},
+		{"Exception", "reason", said},
+		{"Exception", "owner", said},
+		{"Exception", "until", day},
 		{"SecretsFile", "recipients", func(s *jsonschema.Schema) { s.Items.Pattern = "^(age1|ssh-ed25519 )" }},
 	}
 }
@@ -125,11 +143,18 @@ func anys(texts []string) []any {
 // descriptions are the comments of the types of the site file, by "Type" and by
 // "Type.Field".
 func descriptions() (map[string]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "site.go", source, parser.ParseComments)
-	if err != nil {
-		return nil, fmt.Errorf("reading the descriptions of the site file: %w", err)
-	}
 	all := map[string]string{}
+	for name, text := range map[string]string{"site.go": source, "firewall.go": firewallSource} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		if err != nil {
+			return nil, fmt.Errorf("reading the descriptions of the site file: %w", err)
+		}
+		describe(file, all)
+	}
+	return all, nil
+}
+
+func describe(file *ast.File, all map[string]string) {
 	for _, decl := range file.Decls {
 		gen, ok := decl.(*ast.GenDecl)
 		if !ok || gen.Tok != token.TYPE {
@@ -149,7 +174,6 @@ func descriptions() (map[string]string, error) {
 			}
 		}
 	}
-	return all, nil
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -110,7 +110,7 @@ func open(url string, t *table) (*sql.DB, error) {
 		t.dialect = mysql
 		return sql.Open("mysql", rest)
 	}
-	return nil, errors.New("the database is not sqlite:, postgres: or mysql:")
+	return nil, errors.New("the database is none of sqlite:PATH, postgres:URL and mysql:DSN")
 }
 
 func show(c counts, write bool) {

@@ -12,10 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-security/holdfast/app/access"
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
 	"github.com/holdfast-security/holdfast/app/recovery"
+	"github.com/holdfast-security/holdfast/app/seclog"
 	"github.com/holdfast-security/holdfast/app/session"
 	"github.com/holdfast-security/holdfast/app/support"
 	"github.com/holdfast-security/holdfast/app/throttle"
@@ -34,6 +36,9 @@ type state struct {
 	links    map[[32]byte]login.Link
 	mails    []mail // oldest first
 	sessions map[[32]byte]session.Record
+	roles    map[string][]access.Role
+	entries  []seclog.Entry
+	head     seclog.Head
 
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
@@ -52,7 +57,8 @@ func (s *state) clone() state {
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
 		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
 		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones), losses: maps.Clone(s.losses),
-		sessions: maps.Clone(s.sessions),
+		sessions: maps.Clone(s.sessions), roles: maps.Clone(s.roles),
+		entries: slices.Clone(s.entries), head: s.head,
 	}
 }
 
@@ -69,6 +75,7 @@ func New() *Store {
 		attempts: map[throttle.Bucket]int64{},
 		links:    map[[32]byte]login.Link{},
 		sessions: map[[32]byte]session.Record{},
+		roles:    map[string][]access.Role{},
 
 		factors:    map[string]mfa.Factor{},
 		codes:      map[code]bool{},

@@ -50,6 +50,7 @@ func (s *Store) DropAccount(_ context.Context, key string) error {
 		return login.ErrNoAccount
 	}
 	delete(s.accounts, key)
+	delete(s.roles, key)
 	delete(s.ids, a.ID)
 	return nil
 }

@@ -61,7 +61,7 @@ func flood(ctx context.Context, c *child, d time.Duration) (map[int][]time.Durat
 // runFlood measures throughput and memory. Raw hashing and floods take turns, so
 // that both see the same machine.
 func runFlood(ctx context.Context, kind drivertest.Kind, o options) (lines []line, err error) {
-	d, err := prepare(ctx, kind, false)
+	d, err := prepare(ctx, kind, load{attempts: 1 << 20})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func runFlood(ctx context.Context, kind drivertest.Kind, o options) (lines []lin
 
 // runFull measures the refusals of a queue that is always full.
 func runFull(ctx context.Context, kind drivertest.Kind, o options) (lines []line, err error) {
-	d, err := prepare(ctx, kind, false)
+	d, err := prepare(ctx, kind, load{attempts: 1 << 20})
 	if err != nil {
 		return nil, err
 	}

@@ -64,10 +64,10 @@ func run(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if o.logins > attempts-20 {
-		return fmt.Errorf("more than %d logins of each kind", attempts-20)
+	if o.logins > full.attempts/2 {
+		return fmt.Errorf("more than %d logins of each kind", full.attempts/2)
 	}
-	fmt.Printf("load before: %s", load())
+	fmt.Printf("load before: %s", loadAverage())
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, part := range []struct {
 		name string
@@ -90,11 +90,11 @@ func run(ctx context.Context, args []string) error {
 			out.Flush()
 		}
 	}
-	fmt.Printf("load after: %s", load())
+	fmt.Printf("load after: %s", loadAverage())
 	return nil
 }
 
-func load() string {
+func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "unknown\n"

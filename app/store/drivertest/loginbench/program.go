@@ -33,22 +33,29 @@ import (
 
 const rightPassword = "correct horse battery staple"
 
-// attempts of an account: more than any run makes, except on purpose.
-const attempts = 6000
+// A load is what the store holds and how much of it may be asked.
+type load struct {
+	bcrypt, pbkdf2 int // costs of the legacy hashes; 0 means that there are none
+	attempts       int // of an account: more than a run makes, except on purpose
+	preferred      password.Scheme
+}
+
+// full has a legacy hash slower than the preferred one, and the guide's faster one.
+var full = load{bcrypt: 9, pbkdf2: 24_000, attempts: 6000}
 
 // wire returns the service of the program on this store.
-func wire(s *store.Store, g password.Gate) (*login.Service, error) {
+func wire(s *store.Store, g password.Gate, l load) (*login.Service, error) {
 	ring, err := keyring.New([]byte("the same secret for all processes of this benchmark"))
 	if err != nil {
 		return nil, err
 	}
 	return &login.Service{
 		Accounts: s, Links: s,
-		Hasher: &password.Hasher{Legacy: password.Legacy(), Gate: g},
+		Hasher: &password.Hasher{Preferred: l.preferred, Legacy: password.Legacy(), Gate: g},
 		Throttle: &throttle.Limiter{
 			Store: s, Keys: ring,
 			Network: []throttle.Rate{{Burst: 1 << 30, Every: time.Second}},
-			Account: []throttle.Rate{{Burst: attempts, Every: 1000 * time.Hour}},
+			Account: []throttle.Rate{{Burst: l.attempts, Every: 1000 * time.Hour}},
 		},
 		LinkMail: func(_ login.Account, token string) outbox.Mail { return outbox.Mail{Subject: "Login", Text: token} },
 	}, nil
@@ -57,9 +64,9 @@ func wire(s *store.Store, g password.Gate) (*login.Service, error) {
 // refusals are the names that are refused, one for each reason.
 var refusals = []string{"nobody", "preferred", "md5", "pbkdf2", "bcrypt", "none", "off", "locked"}
 
-// seed fills a store. Without legacy hashes all accounts have the preferred one.
-func seed(ctx context.Context, s *store.Store, legacy bool) error {
-	service, err := wire(s, &gate.Gate{})
+// seed fills a store.
+func seed(ctx context.Context, s *store.Store, l load) error {
+	service, err := wire(s, &gate.Gate{}, l)
 	if err != nil {
 		return err
 	}
@@ -72,15 +79,15 @@ func seed(ctx context.Context, s *store.Store, legacy bool) error {
 			return err
 		}
 	}
-	if !legacy {
+	if l.bcrypt == 0 {
 		return nil
 	}
 	md := md5.Sum([]byte(rightPassword))
-	slow, err := bcrypt.GenerateFromPassword([]byte(rightPassword), 9)
+	slow, err := bcrypt.GenerateFromPassword([]byte(rightPassword), l.bcrypt)
 	if err != nil {
 		return err
 	}
-	pb, err := password.PBKDF2{Iterations: 24_000, InsecureWeak: true}.Hash(rightPassword) // the guide's
+	pb, err := password.PBKDF2{Iterations: l.pbkdf2, InsecureWeak: true}.Hash(rightPassword)
 	if err != nil {
 		return err
 	}
@@ -120,7 +127,7 @@ func serve(ctx context.Context, args []string) error {
 	}
 	defer db.Close()
 	g := &probedGate{Gate: &gate.Gate{Queue: *queue}}
-	service, err := wire(store.New(db, drivertest.Kind(*kind).Dialect()), g)
+	service, err := wire(store.New(db, drivertest.Kind(*kind).Dialect()), g, full)
 	if err != nil {
 		return err
 	}
@@ -194,16 +201,24 @@ func (g *probedGate) Do(ctx context.Context, w gate.Weight, fn func() error) err
 	return err
 }
 
-// probe asks a full gate again and again, since logins ask it whether it is full
-// before they come so far.
+// probe keeps the queue full with hashes of its own, since logins ask for room
+// before they come to the gate, and times how Do refuses one more.
 func (g *probedGate) probe(ctx context.Context) {
+	weight := gate.Weight{Memory: 19 << 20, Lanes: 1}
+	hash := func() error {
+		_, err := password.Argon2id{}.Hash(rightPassword)
+		return err
+	}
 	for range time.Tick(2 * time.Millisecond) {
 		if ctx.Err() != nil {
 			return
 		}
+		for range g.Room() {
+			go g.Gate.Do(ctx, weight, hash)
+		}
 		if g.Room() == 0 {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
-			g.Do(ctx, gate.Weight{Memory: 19 << 20}, func() error { return nil })
+			g.Do(ctx, weight, func() error { return nil })
 			cancel()
 		}
 	}

@@ -47,7 +47,7 @@ type database struct {
 	dsn    string
 }
 
-func prepare(ctx context.Context, kind drivertest.Kind, legacy bool) (_ *database, err error) {
+func prepare(ctx context.Context, kind drivertest.Kind, l load) (_ *database, err error) {
 	server, err := drivertest.Start(ctx, kind, true)
 	if err != nil {
 		return nil, err
@@ -70,12 +70,12 @@ func prepare(ctx context.Context, kind drivertest.Kind, legacy bool) (_ *databas
 	if err := s.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	return &database{server, dsn}, seed(ctx, s, legacy)
+	return &database{server, dsn}, seed(ctx, s, l)
 }
 
 // runTiming compares refusals on one store and returns lines for the table.
 func runTiming(ctx context.Context, kind drivertest.Kind, o options) (lines []line, err error) {
-	d, err := prepare(ctx, kind, true)
+	d, err := prepare(ctx, kind, full)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func runTiming(ctx context.Context, kind drivertest.Kind, o options) (lines []li
 	}
 	lines = append(lines, verdicts(kind, warm, cold, o)...)
 	target := "the same status, headers and length"
-	return append(lines, line{fmt.Sprintf("%s: answers", kind), fmt.Sprintf("%d kinds", len(shapes)), target, met(len(shapes) == 1)}), nil
+	return append(lines, line{fmt.Sprintf("%s: answers", kind), fmt.Sprintf("%d combinations", len(shapes)), target, met(len(shapes) == 1)}), nil
 }
 
 // verdicts prints each name beside the unknown one. The intervals hold for all
