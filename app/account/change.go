@@ -144,17 +144,15 @@ func (s *Service[S]) SetPhone(ctx context.Context, who Who, phone string) error 
 }
 
 // AddFactor ends an enrolment of mfa.Service.Enroll and returns the recovery codes.
-// The owner is told. The error wraps [ErrStepUp], or is one of mfa.Service.Confirm.
+// All other sessions end, and the owner is told. The error wraps [ErrStepUp], or is one of mfa.Service.Confirm.
 func (s *Service[S]) AddFactor(ctx context.Context, who Who, sealed, code string) ([]string, error) {
 	a, err := s.fresh(ctx, who)
 	if err != nil {
 		return nil, err
 	}
-	codes, err := s.Second.Confirm(ctx, a.Key, sealed, code)
-	if err != nil {
-		return nil, err
-	}
-	return codes, s.mail(ctx, s.Store, FactorAdded, a, a.Mail, "")
+	return s.Second.Confirm(ctx, a.Key, sealed, code, func(tx S) error {
+		return s.settle(ctx, tx, a, who.ID(), FactorAdded)
+	})
 }
 
 // RemoveFactor removes the second factor. All other sessions end, and the owner is

@@ -96,8 +96,9 @@ func (s *Service[S]) Enabled(ctx context.Context, account string) (bool, error) 
 // becomes the account's second factor in place of any earlier one, and fresh
 // recovery codes are returned, to be shown once. The caller has made sure that the
 // account's owner asks, by a fresh login or the earlier factor. The error is
-// [ErrDenied] if the code is wrong or the enrolment has expired.
-func (s *Service[S]) Confirm(ctx context.Context, account, sealed, code string) ([]string, error) {
+// [ErrDenied] if the code is wrong or the enrolment has expired. What also does by tx
+// happens in the same transaction.
+func (s *Service[S]) Confirm(ctx context.Context, account, sealed, code string, also ...func(tx S) error) ([]string, error) {
 	now := time.Now()
 	secret, err := s.openEnrolment(account, sealed, now)
 	if err != nil {
@@ -113,7 +114,15 @@ func (s *Service[S]) Confirm(ctx context.Context, account, sealed, code string) 
 		if err := tx.PutFactor(ctx, f); err != nil {
 			return err
 		}
-		return tx.PutCodes(ctx, account, hashes)
+		if err := tx.PutCodes(ctx, account, hashes); err != nil {
+			return err
+		}
+		for _, do := range also {
+			if err := do(tx); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("storing a second factor: %w", err)

@@ -97,7 +97,11 @@ func sameAnswer[S Store[S]](t *testing.T, p *program[S]) {
 func secondFactor[S Store[S]](t *testing.T, p *program[S]) {
 	ctx := t.Context()
 	a, w := p.join(t, "anna@example.org")
+	other := p.session(t, a, "2", "password")
 	codes, _ := p.factor(t, a, w)
+	if !p.alive(t, w) || p.alive(t, other) {
+		t.Errorf("with a factor this session goes on: %v, the other one: %v", p.alive(t, w), p.alive(t, other))
+	}
 	e, err := p.enter(ctx, "anna@example.org", first)
 	if err != nil || e.By != "" || e.Challenge == "" {
 		t.Fatalf("Enter with a factor: %+v, %v", e, err)
