@@ -62,7 +62,7 @@ var sections = []section{
 	{"4.6", "Database account of the application", ""},
 	{"4.7", "Sessions and roles", "`app/session`, `app/access`"},
 	{"4.8", "Cross-site request forgery", ""},
-	{"4.9", "Support staff", ""},
+	{"4.9", "Support staff", "`app/support`, `app/recovery`, `app/account`"},
 }
 
 // guideSections are the sections as reports name them.
