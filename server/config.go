@@ -1,5 +1,7 @@
 package server
 
+import "time"
+
 // A Role says what a server is for (guide 3.1). A server may have several.
 type Role string
 
@@ -35,12 +37,20 @@ type Config struct {
 	Roles  []Role `json:"roles"`
 	// Port is the port sshd listens on, 1 to 65535.
 	Port int `json:"port"`
+	// Jump says that other servers are reached through this one.
+	Jump bool `json:"jump,omitempty"`
+	// AgentForwarding says that agents may be forwarded to this server.
+	AgentForwarding bool `json:"agent_forwarding,omitempty"`
 	// Admins are all admins of the site.
 	Admins []Admin `json:"admins"`
 	// BreakGlass is the way in when every other is lost; its zero value means
 	// that there is none and root stays as it is.
 	BreakGlass BreakGlass    `json:"break_glass"`
 	Passwords  PasswordRules `json:"passwords"`
+	// LosesAccess are the people whom the site wants to lose this server.
+	LosesAccess []LostAccess `json:"loses_access,omitempty"`
+	// Exceptions are the controls that are switched off on this server.
+	Exceptions []Exception `json:"exceptions,omitempty"`
 	// Firewall is what the server admits (guide 3.11).
 	Firewall Firewall `json:"firewall"`
 	// Secrets are what the desk sent along for this run, by name, such as
@@ -55,6 +65,29 @@ type Admin struct {
 	// Keys are public keys in authorized_keys format, one line each, without
 	// options.
 	Keys []string `json:"keys"`
+}
+
+// A LostAccess is a person's loss of a server that the site wants. It takes
+// nothing away by itself: it lets a plan be carried out after which that person
+// cannot log in or become root.
+type LostAccess struct {
+	// Account is the person's account.
+	Account string `json:"account"`
+	// Reason is why, in the operator's words.
+	Reason string `json:"reason"`
+	// Until is the last day on which it is wanted; empty means for good.
+	Until Day `json:"until,omitempty"`
+}
+
+// MayLose returns why an account may lose this server at now, and whether it
+// may.
+func (c Config) MayLose(account string, now time.Time) (LostAccess, bool) {
+	for _, l := range c.LosesAccess {
+		if l.Account == account && (l.Until == "" || !l.Until.Over(now)) {
+			return l, true
+		}
+	}
+	return LostAccess{}, false
 }
 
 // BreakGlass is the way in that depends on no other admin, no second factor and,

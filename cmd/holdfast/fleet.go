@@ -29,11 +29,12 @@ type fleet struct {
 	desk     *desk.Desk
 	servers  []site.Server
 	progress *progress
+	keeper   *keeper
 }
 
 // fleet opens the site for a command about the named servers, or all.
 func (a *app) fleet(names []string) (*fleet, error) {
-	s, err := site.Load(a.sitePath)
+	s, err := a.loadSite()
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +48,7 @@ func (a *app) fleet(names []string) (*fleet, error) {
 	if f.secrets, err = a.secrets(); err != nil {
 		return nil, err
 	}
+	f.keeper = a.newKeeper(s)
 	memory, err := desk.MemoryFile()
 	if err != nil {
 		memory = "" // without a home nothing is remembered

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-security/holdfast/internal/durable"
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/control"
 	"github.com/holdfast-security/holdfast/server/site"
 	"github.com/holdfast-security/holdfast/server/site/ask"
 )
@@ -150,7 +151,7 @@ func (a *app) siteCommand() *cobra.Command {
 			Short: "Say whether the site file is right",
 			Args:  argsBetween(0, 0),
 			RunE: func(*cobra.Command, []string) error {
-				s, err := site.Load(a.sitePath)
+				s, err := a.loadSite()
 				if err != nil {
 					return err
 				}
@@ -176,6 +177,16 @@ func (a *app) siteCommand() *cobra.Command {
 		},
 	)
 	return c
+}
+
+// loadSite reads the site file, whose exceptions must name controls that there
+// are.
+func (a *app) loadSite() (*site.Site, error) {
+	var controls []string
+	for _, c := range control.All() {
+		controls = append(controls, c.ID)
+	}
+	return site.Load(a.sitePath, controls...)
 }
 
 // secrets opens secrets.age beside the site file. Without such a file there are

@@ -320,14 +320,14 @@ func (h *Host) Remove(ctx context.Context, name string) error {
 
 // String prints the host: every entry, package and unit that is there, without
 // times, without /proc and /run, which a boot would make anew, and without the
-// passwords in the vault, which stay for whoever may need them again.
+// passwords and homes in the vault, which stay for whoever may need them again.
 func (h *Host) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.entries)) {
 		if strings.HasPrefix(name, "/run") || strings.HasPrefix(name, "/proc") ||
-			strings.HasPrefix(name, server.StateDir+"/vault/password-") {
+			strings.HasPrefix(name, server.StateDir+"/vault/password-") || strings.HasPrefix(name, server.StateDir+"/vault/home-") {
 			continue
 		}
 		e := h.entries[name]

@@ -65,6 +65,8 @@ func kindOf(r server.Resource) (string, error) {
 		return "link", nil
 	case Loaded:
 		return "loaded", nil
+	case Started:
+		return "started", nil
 	}
 	return "", fmt.Errorf("%T is not a kind of resource", r)
 }
@@ -101,6 +103,8 @@ func Decode(s Spec) (server.Resource, error) {
 		return decode[Link](s)
 	case "loaded":
 		return decode[Loaded](s)
+	case "started":
+		return decode[Started](s)
 	}
 	return nil, fmt.Errorf("unknown kind of resource %q", s.Kind)
 }

@@ -119,3 +119,23 @@ func TestLoaded(t *testing.T) {
 		}},
 	)
 }
+
+func TestStarted(t *testing.T) {
+	const link = "/etc/systemd/system/timers.target.wants/test.timer"
+	unit := resource.Started{Unit: "nftables.service", Link: link}
+	active := func(want string) func(testing.TB, *hosttest.Host) {
+		return func(t testing.TB, h *hosttest.Host) {
+			if out, err := h.Output(t.Context(), "systemctl", "show", "--property=ActiveState", "nftables.service"); err != nil || out != "ActiveState="+want+"\n" {
+				t.Errorf("systemd says %q, %v", out, err)
+			}
+		}
+	}
+	hosttest.TestResource(t, codec,
+		hosttest.Case{Name: "wanted and not running", Resource: unit, Host: on(entry(link, server.Entry{
+			Mode: fs.ModeSymlink | 0o777, Owner: "root", Group: "root", Content: "../test.timer",
+		})), Shows: active("active")},
+		hosttest.Case{Name: "running and not wanted", Resource: unit, Host: on(func(h *hosttest.Host) {
+			h.AddUnit("nftables.service", "disabled", "active")
+		}), Shows: active("inactive")},
+	)
+}

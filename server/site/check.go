@@ -19,6 +19,7 @@ type checker struct {
 	*document
 	site     *Site
 	dir      string
+	controls []string          // the IDs that exceptions may name; any, if there are none
 	keys     map[string]string // whose a key is, by fingerprint
 	badRoles bool              // some server's roles are not known
 }
@@ -34,6 +35,8 @@ func (c *checker) check() {
 	c.servers()
 	c.jumps()
 	c.rolesOfSite()
+	c.losses()
+	c.exceptions()
 	c.firewall()
 	c.recipients()
 }

@@ -47,7 +47,7 @@ func text(t testing.TB, name string) string {
 
 // parse parses content as the file testdata/holdfast.yaml.
 func parse(content string) (*site.Site, error) {
-	return site.Parse("testdata/holdfast.yaml", []byte(content))
+	return site.Parse("testdata/holdfast.yaml", []byte(content), "ssh-sessions", "root-locked")
 }
 
 func TestLoad(t *testing.T) {
@@ -242,4 +242,58 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A server is told of the losses that it is to bring about, and of no others.
+func TestConfigLosesAccess(t *testing.T) {
+	s, err := parse(good + "loses_access:\n  - {name: carol, servers: [db-1], reason: left, until: 2027-01-31}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []server.LostAccess{{Account: "carol", Reason: "left", Until: "2027-01-31"}}
+	for name, want := range map[string][]server.LostAccess{"app-1": nil, "db-1": want} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(c.LosesAccess, want) {
+			t.Errorf("%s is told %+v, want %+v", name, c.LosesAccess, want)
+		}
+	}
+}
+
+// A server is told of its own exceptions.
+func TestConfigExceptions(t *testing.T) {
+	s, err := parse(good + "exceptions:\n  - {control: root-locked, servers: [db-1], reason: x, owner: ops@example.com, until: \"2027-01-31\"}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]server.Exception{
+		"app-1": nil, "db-1": {{Control: "root-locked", Reason: "x", Owner: "ops@example.com", Until: "2027-01-31"}},
+	} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(c.Exceptions, want) {
+			t.Errorf("%s is told %+v, want %+v", name, c.Exceptions, want)
+		}
+	}
+}
+
+// A server is told that others are behind it, and not which.
+func TestConfigJump(t *testing.T) {
+	s, err := parse(good + "    agent_forwarding: true\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][2]bool{"app-1": {true, false}, "db-1": {false, true}} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Jump != want[0] || c.AgentForwarding != want[1] {
+			t.Errorf("%s: jump %v, agent forwarding %v; want %v", name, c.Jump, c.AgentForwarding, want)
+		}
+	}
 }

@@ -74,6 +74,9 @@ func schemaRules() []schemaRule {
 	}
 	roles := func(s *jsonschema.Schema) { s.Enum = anys(knownRoles()) }
 	publicKey := func(s *jsonschema.Schema) { s.Not = &jsonschema.Schema{Pattern: "PRIVATE KEY"} }
+	unique := func(s *jsonschema.Schema) { s.UniqueItems = true }
+	said := func(s *jsonschema.Schema) { s.Pattern = `\S` }
+	day := func(s *jsonschema.Schema) { s.Pattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}` }
 	ports := func(s *jsonschema.Schema) { s.Items.Minimum, s.Items.Maximum = "1", "65535" }
 	protocol := func(s *jsonschema.Schema) { s.Enum = anys([]string{"tcp", "udp"}) }
 	needs := func(keys ...string) *jsonschema.Schema { return &jsonschema.Schema{Required: keys} }
@@ -102,6 +105,14 @@ func schemaRules() []schemaRule {
 		{"Server", "role", roles},
 		{"Server", "roles", func(s *jsonschema.Schema) { roles(s.Items); s.UniqueItems = true }},
 		{"Server", "first_login", func(s *jsonschema.Schema) { s.Pattern = accountPattern }},
+		{"LostAccess", "servers", unique},
+		{"LostAccess", "reason", said},
+		{"LostAccess", "until", day},
+		{"Exception", "control", said},
+		{"Exception", "servers", unique},
+		{"Exception", "reason", said},
+		{"Exception", "owner", said},
+		{"Exception", "until", day},
 		{"SecretsFile", "recipients", func(s *jsonschema.Schema) { s.Items.Pattern = "^(age1|ssh-ed25519 )" }},
 	}
 }

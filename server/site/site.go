@@ -39,6 +39,10 @@ type Site struct {
 	Egress []Egress `yaml:"egress,omitempty" jsonschema:"minItems=1" like:"egress: [{protocol: tcp, port: 443}]"`
 	// The machines of the site; at least one.
 	Servers []Server `yaml:"servers" jsonschema:"required,minItems=1" like:"servers: [{name: app-1, role: application, address: 192.0.2.10}]"`
+	// The people who are to lose a server. Without such an entry a plan after which an admin cannot log in or become root is refused.
+	LosesAccess []LostAccess `yaml:"loses_access,omitempty" like:"loses_access: [{name: bob, servers: [db-1], reason: bob left}]"`
+	// The controls that are switched off on purpose. An audit counts them apart, and an exception that is over is a finding.
+	Exceptions []Exception `yaml:"exceptions,omitempty" like:"exceptions: [{control: ssh-sessions, servers: [app-1], reason: the old client needs it, owner: alice, until: 2027-01-31}]"`
 	// Who can read secrets.age, the encrypted file beside this one.
 	Secrets *SecretsFile `yaml:"secrets,omitempty" like:"secrets: {recipients: [age1…]}"`
 
@@ -90,6 +94,36 @@ type Server struct {
 	FirstLogin string `yaml:"first_login,omitempty" jsonschema:"default=root" like:"first_login: root"`
 	// The name of another server of the site, through which this one is reached.
 	Jump string `yaml:"jump,omitempty" like:"jump: app-1"`
+	// Whether SSH agents may be forwarded to this server. Who takes the server can use them, so jump is the better way on. Default false.
+	AgentForwarding bool `yaml:"agent_forwarding,omitempty" jsonschema:"default=false" like:"agent_forwarding: true"`
+}
+
+// A LostAccess says that an admin's loss of some servers is wanted. It takes
+// nothing away by itself: it lets a plan through after which that admin cannot
+// log in or become root there.
+type LostAccess struct {
+	// The name of the admin.
+	Name string `yaml:"name" jsonschema:"required" like:"name: bob"`
+	// The names of the servers that the admin may lose.
+	Servers []string `yaml:"servers" jsonschema:"required,minItems=1" like:"servers: [db-1]"`
+	// Why, in a few words; the plan shows it.
+	Reason string `yaml:"reason" jsonschema:"required,minLength=1" like:"reason: bob left"`
+	// The last day (UTC) on which it is wanted, as YYYY-MM-DD. Default for good.
+	Until server.Day `yaml:"until,omitempty" like:"until: 2027-01-31"`
+}
+
+// An Exception switches a control off on some servers, until a day.
+type Exception struct {
+	// The control, by the name that plan and audit print.
+	Control string `yaml:"control" jsonschema:"required" like:"control: ssh-sessions"`
+	// The names of the servers that it is switched off on.
+	Servers []string `yaml:"servers" jsonschema:"required,minItems=1" like:"servers: [app-1]"`
+	// Why, in a few words.
+	Reason string `yaml:"reason" jsonschema:"required,minLength=1" like:"reason: the old client needs it"`
+	// Who answers for it, such as an admin's name or a mail address.
+	Owner string `yaml:"owner" jsonschema:"required,minLength=1" like:"owner: alice"`
+	// The last day (UTC) on which it is in force, as YYYY-MM-DD.
+	Until server.Day `yaml:"until" jsonschema:"required" like:"until: 2027-01-31"`
 }
 
 // A SecretsFile says how secrets.age is encrypted.
@@ -147,13 +181,25 @@ func (s *Site) Config(name string) (server.Config, error) {
 	c := server.Config{
 		Site: s.Name, SiteDigest: s.Digest, Server: srv.Name,
 		Roles: slices.Clone(srv.Roles), Port: srv.Port, Passwords: s.Passwords,
-		Firewall: s.firewall(srv),
+		AgentForwarding: srv.AgentForwarding,
+		Jump:            slices.ContainsFunc(s.Servers, func(other Server) bool { return other.Jump == name }),
+		Firewall:        s.firewall(srv),
 	}
 	for _, a := range s.Admins {
 		c.Admins = append(c.Admins, server.Admin{Name: a.Name, Keys: slices.Clone(a.Keys)})
 	}
 	if b := s.BreakGlass; b != nil {
 		c.BreakGlass = server.BreakGlass{Account: b.Account, Key: b.Key, From: slices.Clone(b.From)}
+	}
+	for _, l := range s.LosesAccess {
+		if slices.Contains(l.Servers, name) {
+			c.LosesAccess = append(c.LosesAccess, server.LostAccess{Account: l.Name, Reason: l.Reason, Until: l.Until})
+		}
+	}
+	for _, e := range s.Exceptions {
+		if slices.Contains(e.Servers, name) {
+			c.Exceptions = append(c.Exceptions, server.Exception{Control: e.Control, Reason: e.Reason, Owner: e.Owner, Until: e.Until})
+		}
 	}
 	return c, nil
 }
