@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-<<<<<<< HEAD
 	"net/netip"
-=======
 	"path"
->>>>>>> main
 	"path/filepath"
 	"slices"
 	"strings"
