@@ -71,12 +71,20 @@ func (d *daemon) candidate(ctx context.Context, n *networked, in protocol.Canary
 	return err
 }
 
-// filter gives the World the table of a step, as the kernel takes it. Where it
-// is known where the desk connects from, its packets then meet the rules as if
-// they came from outside: in the World all of them come over loopback.
+// filter gives the World the table that a step, done or undone, leads to. Where
+// it is known where the desk connects from, its packets then meet the rules as
+// if they came from outside: in the World all of them come over loopback.
 func (n *networked) filter(ctx context.Context, t resource.Table, c server.Change) error {
-	if _, err := server.Apply(ctx, n.world, t, c); err != nil {
+	// The World has no table yet, whatever the live machine has.
+	if err := n.world.Run(ctx, resource.TableScript(t.Family, t.Table, string(c.After)), "nft", "-f", "-"); err != nil {
 		return err
+	}
+	got, err := t.Get(ctx, n.world)
+	if err != nil {
+		return err
+	}
+	if got != c.After {
+		return fmt.Errorf("the kernel makes another %s of it:\n%s", t.Name(), server.Diff(server.Change{Before: c.After, After: got}))
 	}
 	if !n.operator.IsValid() || c.After == "" {
 		return nil
