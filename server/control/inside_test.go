@@ -87,7 +87,7 @@ func inside(ctx context.Context, in io.Reader, o *outcome) error {
 	}
 	if j.Do == "scan" {
 		// Other machines and other tests need sockets and time, too.
-		found, err := probe.Scanner{Timeout: j.Scan.Timeout, Parallel: 1024}.Scan(ctx, j.Scan.Host, j.Scan.Ports)
+		found, err := probe.Scanner{Timeout: j.Scan.Timeout, Parallel: 2048}.Scan(ctx, j.Scan.Host, j.Scan.Ports)
 		for p, state := range found {
 			if !state.Reached() {
 				o.Silent = append(o.Silent, p)
