@@ -28,6 +28,7 @@ var rules = map[string]rule{
 	"server/hosttest":     {[]string{"server"}, "suites and the host in memory serve every implementation alike"},
 	"server/forecast":     {[]string{"server", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd"}, "who can log in is read from a Reader, live or rehearsed"},
 	"server/firewall":     {[]string{"server"}, "what a server admits follows from its part of the site alone, so that a forecast and a probe can ask, too"},
+	"server/probe":        {nil, "asks a host from outside; what the answers should be is for others to say"},
 	"server/canary":       {[]string{"server", "server/sshd"}, "starts the sshd of a World that it is given; it makes none"},
 	"server/control":      {[]string{"server", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd", "server/sudoers"}, "controls are data over kinds and readers; they reach no machine by themselves"},
 	"server/txn":          {[]string{"server", "internal/durable"}, "the journal stores what it is given; the codec of kinds comes from cmd, so an old journal needs no control"},
