@@ -1,5 +1,5 @@
 // Package store keeps in a database what the packages above it declare:
-// [login.Accounts], [login.Directory], [login.Links], [throttle.Store] and
+// [login.Accounts], [login.Directory], [login.Links], [throttle.Store], [mfa.Store] and
 // [outbox.Queue].
 //
 // It speaks database/sql and brings no driver; the program opens the database with

@@ -12,8 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-security/holdfast/app/access"
 	"github.com/holdfast-security/holdfast/app/login"
+	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
+	"github.com/holdfast-security/holdfast/app/seclog"
+	"github.com/holdfast-security/holdfast/app/session"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
 
@@ -29,6 +33,25 @@ type state struct {
 	attempts map[throttle.Bucket]int64
 	links    map[[32]byte]login.Link
 	mails    []mail // oldest first
+	sessions map[[32]byte]session.Record
+	roles    map[string][]access.Role
+	entries  []seclog.Entry
+	head     seclog.Head
+
+	factors    map[string]mfa.Factor
+	codes      map[code]bool
+	challenges map[[32]byte]mfa.Challenge
+}
+
+// clone copies what is stored.
+func (s *state) clone() state {
+	return state{
+		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
+		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
+		sessions: maps.Clone(s.sessions), roles: maps.Clone(s.roles),
+		entries: slices.Clone(s.entries), head: s.head,
+		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
+	}
 }
 
 type mail struct {
@@ -43,6 +66,12 @@ func New() *Store {
 		ids:      map[login.ID]string{},
 		attempts: map[throttle.Bucket]int64{},
 		links:    map[[32]byte]login.Link{},
+		sessions: map[[32]byte]session.Record{},
+		roles:    map[string][]access.Role{},
+
+		factors:    map[string]mfa.Factor{},
+		codes:      map[code]bool{},
+		challenges: map[[32]byte]mfa.Challenge{},
 	}}
 }
 
@@ -50,10 +79,7 @@ func New() *Store {
 // nothing of it. It copies the whole store.
 func (s *Store) Tx(_ context.Context, fn func(tx *Store) error) error {
 	defer s.lock()()
-	before := state{
-		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
-		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
-	}
+	before := s.clone()
 	if err := fn(&Store{state: s.state}); err != nil {
 		*s.state = before
 		return err
