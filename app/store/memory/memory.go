@@ -16,8 +16,10 @@ import (
 	"github.com/holdfast-security/holdfast/app/login"
 	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
+	"github.com/holdfast-security/holdfast/app/recovery"
 	"github.com/holdfast-security/holdfast/app/seclog"
 	"github.com/holdfast-security/holdfast/app/session"
+	"github.com/holdfast-security/holdfast/app/support"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
 
@@ -41,6 +43,11 @@ type state struct {
 	factors    map[string]mfa.Factor
 	codes      map[code]bool
 	challenges map[[32]byte]mfa.Challenge
+	tokens     map[[32]byte]recovery.Token
+	cases      map[string]support.Case
+	acts       []support.Act // oldest first
+	phones     map[string]string
+	losses     map[string]time.Time
 }
 
 // clone copies what is stored.
@@ -48,9 +55,10 @@ func (s *state) clone() state {
 	return state{
 		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
 		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
+		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
+		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones), losses: maps.Clone(s.losses),
 		sessions: maps.Clone(s.sessions), roles: maps.Clone(s.roles),
 		entries: slices.Clone(s.entries), head: s.head,
-		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
 	}
 }
 
@@ -72,6 +80,10 @@ func New() *Store {
 		factors:    map[string]mfa.Factor{},
 		codes:      map[code]bool{},
 		challenges: map[[32]byte]mfa.Challenge{},
+		tokens:     map[[32]byte]recovery.Token{},
+		cases:      map[string]support.Case{},
+		phones:     map[string]string{},
+		losses:     map[string]time.Time{},
 	}}
 }
 

@@ -61,7 +61,6 @@ CREATE TABLE IF NOT EXISTS holdfast_outbox (
 	body      MEDIUMBLOB NOT NULL,
 	INDEX (created, id)
 ) ENGINE=InnoDB;
--- 2
 CREATE TABLE IF NOT EXISTS holdfast_factors (
 	account VARBINARY(64) NOT NULL PRIMARY KEY,
 	sealed  VARBINARY(200) NOT NULL,

@@ -61,7 +61,6 @@ CREATE TABLE holdfast_outbox (
 	body      TEXT NOT NULL
 );
 CREATE INDEX holdfast_outbox_created ON holdfast_outbox (created, id);
--- 2
 CREATE TABLE holdfast_factors (
 	account TEXT COLLATE "C" NOT NULL PRIMARY KEY,
 	sealed  TEXT COLLATE "C" NOT NULL,

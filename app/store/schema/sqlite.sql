@@ -61,7 +61,6 @@ CREATE TABLE holdfast_outbox (
 	body      TEXT NOT NULL
 ) STRICT;
 CREATE INDEX holdfast_outbox_created ON holdfast_outbox (created, id);
--- 2
 CREATE TABLE holdfast_factors (
 	account TEXT NOT NULL PRIMARY KEY,
 	sealed  TEXT NOT NULL,
