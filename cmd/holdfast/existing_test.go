@@ -274,7 +274,9 @@ func (s stage) foreign(t *testing.T, was lab.Tree, changed []string) {
 			case "PAM", "pam":
 				return strings.HasPrefix(p, "/etc/pam.d/common-")
 			case "unit":
-				return strings.HasPrefix(p, "/etc/systemd/system/")
+				// systemd has the links of scripts in init.d renamed, too.
+				script, _ := path.Match("/etc/rc?.d/[SK]??"+strings.TrimSuffix(what, ".service"), p)
+				return script || strings.HasPrefix(p, "/etc/systemd/system/")
 			}
 			return what == p
 		})
