@@ -106,7 +106,7 @@ func (s stage) adopt(t *testing.T, e existing) {
 	if e.rival != "" {
 		r := s.run(t, "apply", "--yes", "app-1")
 		r.exits(t, exitFailed)
-		r.says(t, regexp.QuoteMeta(e.rival)+` filters packets here, and the site file does not say firewall: take-over`)
+		r.prints(t, `error: one-firewall: `+regexp.QuoteMeta(e.rival)+` filters packets here, and the site file does not say firewall: take-over`)
 		s.same(t, s.app, was, "refusal")
 		s.edit(t, "holdfast.yaml", "\nadmins:", "\nfirewall: take-over\n\nadmins:")
 	}
@@ -274,7 +274,9 @@ func (s stage) foreign(t *testing.T, was lab.Tree, changed []string) {
 			case "PAM", "pam":
 				return strings.HasPrefix(p, "/etc/pam.d/common-")
 			case "unit":
-				return strings.HasPrefix(p, "/etc/systemd/system/")
+				// systemd has the links of scripts in init.d renamed, too.
+				script, _ := path.Match("/etc/rc?.d/[SK]??"+strings.TrimSuffix(what, ".service"), p)
+				return script || strings.HasPrefix(p, "/etc/systemd/system/")
 			}
 			return what == p
 		})
