@@ -63,7 +63,9 @@ func (s *Store) FindSession(ctx context.Context, hash [32]byte) (session.Record,
 		if err != nil {
 			return session.Record{}, fmt.Errorf("reading a session: %w", err)
 		}
-		row = func(ctx context.Context, _ string, args ...any) *sql.Row { return stmt.QueryRowContext(context.WithoutCancel(ctx), args...) }
+		row = func(ctx context.Context, _ string, args ...any) *sql.Row {
+			return stmt.QueryRowContext(context.WithoutCancel(ctx), args...)
+		}
 	}
 	r, err := scanSession(row(ctx, query, hash[:]).Scan)
 	if absent(err) {
