@@ -80,6 +80,8 @@ func (s *Store) With(tx *sql.Tx) *Store { return &Store{conn: tx, dialect: s.dia
 
 // Tx runs fn in one transaction: everything that fn does by tx happens, or, if fn
 // or the commit fails, nothing of it. Inside a transaction it joins that one.
+// If the database gives the transaction up for another one, fn is run again: it
+// must change nothing but what it assigns anew each time.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 	if s.db == nil {
 		return fn(s)
@@ -89,6 +91,10 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Store) error) error {
 		return err
 	}
 	defer release()
+	return again(ctx, func() error { return s.tx(ctx, fn) })
+}
+
+func (s *Store) tx(ctx context.Context, fn func(tx *Store) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -111,12 +117,48 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (int, error
 		return 0, err
 	}
 	defer release()
-	r, err := s.conn.ExecContext(ctx, s.placeholders(query), args...)
-	if err != nil {
-		return 0, err
+	n := int64(0)
+	once := func() error {
+		r, err := s.conn.ExecContext(ctx, s.placeholders(query), args...)
+		if err != nil {
+			return err
+		}
+		n, err = r.RowsAffected()
+		return err
 	}
-	n, err := r.RowsAffected()
+	if s.db == nil {
+		err := once() // what is given up is the whole transaction
+		return int(n), err
+	}
+	err = again(ctx, once)
 	return int(n), err
+}
+
+// maxAgain is how often a statement or a transaction is run that the database
+// gives up for others.
+const maxAgain = 8
+
+// again runs fn until it is not given up by the database, which has undone it
+// then.
+func again(ctx context.Context, fn func() error) error {
+	for range maxAgain - 1 {
+		err := fn()
+		if err == nil || !givenUp(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return fn()
+}
+
+// givenUp reports whether err says that a transaction was rolled back because of
+// others, by a deadlock or because they could not be put in an order: SQLSTATE
+// class 40. Drivers say it each in their own way, and this package knows none.
+func givenUp(err error) bool {
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) {
+		return strings.HasPrefix(state.SQLState(), "40")
+	}
+	return strings.Contains(err.Error(), "Error 1213 (40001)")
 }
 
 // execLightly is exec for what may be lost in a power cut, such as the count of an
