@@ -65,13 +65,14 @@ const (
 )
 
 // firewallService loads the table at boot. It comes after nftables.service,
-// which erases every table, and after a rollback that the boot has begun.
+// which erases every table. The guard orders itself before it: what this unit
+// names, systemd would keep in mind after the guard is gone.
 const firewallService = `# Holdfast, control firewall.
 [Unit]
 Description=Holdfast: the firewall of this server
 DefaultDependencies=no
 ConditionPathExists=` + firewallFile + `
-After=holdfast-guard.service nftables.service
+After=nftables.service
 Before=network-pre.target shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
