@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,9 @@ one. It also makes the identity that opens secrets.age, unless there is one.`,
 	c.Flags().StringVar(&answers, "answers", "", "take the answers from this YAML `file` instead of asking")
 	return c
 }
+
+// enrolment is how many days the admins of a new site have to enroll.
+const enrolment = 14
 
 func (a *app) init(c *cobra.Command, answersPath string) error {
 	if _, err := os.Lstat(a.sitePath); !errors.Is(err, fs.ErrNotExist) {
@@ -59,6 +63,11 @@ func (a *app) init(c *cobra.Command, answersPath string) error {
 	}
 	if answers.Secrets == nil && recipient != "" {
 		answers.Secrets = &site.SecretsFile{Recipients: []string{recipient}}
+	}
+	if answers.SecondFactor == nil {
+		answers.SecondFactor = &site.SecondFactor{
+			Codes: server.SharedCodes, EnrollUntil: site.Date(time.Now().AddDate(0, 0, enrolment).Format(time.DateOnly)),
+		}
 	}
 	text, err := site.New(answers)
 	if err != nil {

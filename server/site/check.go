@@ -33,6 +33,8 @@ func (c *checker) check() {
 	}
 	c.servers()
 	c.jumps()
+	c.secondFactor()
+	c.automation()
 	c.rolesOfSite()
 	c.recipients()
 }

@@ -27,7 +27,7 @@ func one(line int, what, instead string) []wantProblem {
 }
 
 func problemCases() []problemCase {
-	return append(structureCases(), append(nameCases(), append(keyCases(), append(serverCases(), jumpCases()...)...)...)...)
+	return append(structureCases(), append(nameCases(), append(keyCases(), append(serverCases(), append(jumpCases(), factorCases()...)...)...)...)...)
 }
 
 func structureCases() []problemCase {
@@ -40,7 +40,7 @@ func structureCases() []problemCase {
 		{name: "second document", old: "passwords", new: "---\npasswords", want: []wantProblem{{1, "servers is missing", "servers:"}, {9, "a second document", "without ---"}}, byLoad: true},
 		{name: "a list", whole: "- site: shop\n", want: one(1, "the file must be keys with values and is a list", "site: shop")},
 		{name: "text", whole: "shop\n", want: one(1, "the file must be keys with values and is text", "site: shop")},
-		{name: "unknown key", old: "passwords: guide", new: "colour: red", want: one(9, `the key "colour" is unknown`, "site, admins, break_glass, passwords, servers, secrets")},
+		{name: "unknown key", old: "passwords: guide", new: "colour: red", want: one(9, `the key "colour" is unknown`, "site, admins, break_glass, passwords, second_factor, automation, servers, secrets")},
 		{name: "misspelled key", old: "address: 192", new: "adress: 192", want: one(13, `the key "adress" is unknown`, "write address")},
 		{name: "misspelled role key", old: "role: app", new: "rolle: app", want: one(12, `the key "rolle" is unknown`, "write role")},
 		{name: "key of another level", old: "break_glass: {account: rescue}", new: "port: 22", want: one(8, `the key "port" is unknown`, "")},

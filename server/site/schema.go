@@ -74,6 +74,8 @@ func schemaRules() []schemaRule {
 	}
 	roles := func(s *jsonschema.Schema) { s.Enum = anys(knownRoles()) }
 	publicKey := func(s *jsonschema.Schema) { s.Not = &jsonschema.Schema{Pattern: "PRIVATE KEY"} }
+	// Some readers of YAML make a time of a day.
+	date := func(s *jsonschema.Schema) { s.Pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T00:00:00Z)?$" }
 	needs := func(keys ...string) *jsonschema.Schema { return &jsonschema.Schema{Required: keys} }
 	return []schemaRule{
 		{"Site", "site", host},
@@ -88,6 +90,13 @@ func schemaRules() []schemaRule {
 		}},
 		{"BreakGlass", "account", account},
 		{"BreakGlass", "key", publicKey},
+		{"SecondFactor", "codes", func(s *jsonschema.Schema) { s.Enum = anys(knownCodes()) }},
+		{"SecondFactor", "enroll_until", date},
+		{"SecondFactor", "fido2", func(s *jsonschema.Schema) { s.Enum = anys([]string{string(FIDO2Key), string(FIDO2Both)}) }},
+		{"Automation", "name", account},
+		{"Automation", "key", publicKey},
+		{"Automation", "command", func(s *jsonschema.Schema) { s.Pattern = "^/" }},
+		{"Automation", "until", date},
 		{"Server", "", func(s *jsonschema.Schema) {
 			s.OneOf = []*jsonschema.Schema{needs("role"), needs("roles")}
 		}},
