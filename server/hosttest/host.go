@@ -326,7 +326,7 @@ func (h *Host) String() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.entries)) {
 		if strings.HasPrefix(name, "/run") || strings.HasPrefix(name, "/proc") ||
-			strings.HasPrefix(name, server.StateDir+"/vault/password-") {
+			strings.HasPrefix(name, server.StateDir+"/vault/password-") || strings.HasPrefix(name, server.StateDir+"/vault/factor-") {
 			continue
 		}
 		e := h.entries[name]

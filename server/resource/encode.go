@@ -59,6 +59,8 @@ func kindOf(r server.Resource) (string, error) {
 		return "program", nil
 	case Aging:
 		return "aging", nil
+	case Factor:
+		return "factor", nil
 	}
 	return "", fmt.Errorf("%T is not a kind of resource", r)
 }
@@ -89,6 +91,8 @@ func Decode(s Spec) (server.Resource, error) {
 		return decode[Program](s)
 	case "aging":
 		return decode[Aging](s)
+	case "factor":
+		return decode[Factor](s)
 	}
 	return nil, fmt.Errorf("unknown kind of resource %q", s.Kind)
 }
