@@ -6,6 +6,7 @@
 //	holdfastd txn-rollback ID        put a transaction back (by the guard's timer, or on the console)
 //	holdfastd txn-boot               put back files of unconfirmed transactions (while booting)
 //	holdfastd txn-finish             end what txn-boot has begun
+//	holdfastd codes-end              take back the codes that were lent for logins
 //	holdfastd version
 //
 // It listens on no port and holds no SSH client. If a command fails, it says so
@@ -45,7 +46,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: holdfastd serve|txn-run ID|txn-rollback ID|txn-boot|txn-finish|version")
+var errUsage = errors.New("usage: holdfastd serve|txn-run ID|txn-rollback ID|txn-boot|txn-finish|codes-end|version")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 1 && args[0] == "version" {
@@ -72,7 +73,9 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == "txn-boot":
 		return d.journal.Boot(ctx)
 	case len(args) == 1 && args[0] == "txn-finish":
-		return d.journal.Finish(ctx)
+		return errors.Join(d.journal.Finish(ctx), d.codesEnd(ctx, ""))
+	case len(args) == 1 && args[0] == "codes-end":
+		return d.codesEnd(ctx, "")
 	}
 	return errUsage
 }
@@ -111,6 +114,9 @@ func open() (*daemon, error) {
 // putBack rolls a transaction back; one that was confirmed in time stays.
 func (d *daemon) putBack(ctx context.Context, id string) error {
 	err := d.journal.Rollback(ctx, id, d.journal.Why(id))
+	if end := d.codesEnd(ctx, ""); err == nil {
+		err = end
+	}
 	if lost := (*txn.StateError)(nil); errors.As(err, &lost) && lost.State == txn.Confirmed {
 		return nil
 	}
@@ -124,6 +130,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	if err := d.journal.Recover(ctx); err != nil {
 		return fmt.Errorf("looking after earlier transactions: %w", err)
+	}
+	if err := d.codesOfOthers(ctx); err != nil {
+		return fmt.Errorf("taking back codes of earlier runs: %w", err)
 	}
 	conversation := struct {
 		io.Reader

@@ -107,6 +107,12 @@ func TakeBack(ctx context.Context, h server.Host, run string) error {
 	return all.write(ctx, h)
 }
 
+// AnyLent reports whether codes are lent to any run.
+func AnyLent(ctx context.Context, r server.Reader) (bool, error) {
+	all, err := readLent(ctx, r)
+	return len(all) > 0, err
+}
+
 // changeFactor writes the file of an account anew, if it has one and it changes.
 func changeFactor(ctx context.Context, h server.Host, account string, change func(factor.File) factor.File) (found bool, err error) {
 	if err := checkName("an account", account); err != nil {
