@@ -79,7 +79,7 @@ func (f *fleet) auditOne(ctx context.Context, srv site.Server) ([]server.Result,
 	defer s.Close()
 	f.progress.set(srv.Name, "auditing")
 	var out protocol.AuditResult
-	err = s.Call(ctx, protocol.OpAudit, protocol.AuditRequest{Config: config}, &out, nil)
+	err = s.Call(ctx, protocol.OpAudit, protocol.AuditRequest{Config: config, Carried: protocol.Carried{Secrets: f.factors(srv)}}, &out, nil)
 	if out.Open != nil {
 		f.progress.pause(func() {
 			f.say("warning: %s: transaction %s of %s is %s; unless it is confirmed the server undoes it, and what is shown here with it",

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -123,16 +124,24 @@ func (r *transactions) one(ctx context.Context, srv site.Server, plan protocol.P
 		return protocol.Transaction{}, err
 	}
 	guard, nonce := r.newGuard()
-	request := protocol.ApplyRequest{Config: config, Digest: plan.Digest, Guard: guard, Carried: protocol.Carried{Secrets: r.given}}
-	proof := r.logins()
+	secrets, codes := r.factors(srv), enrolling(plan)
+	maps.Copy(secrets, r.given)
+	for account, all := range codes {
+		secrets[server.LentSecret(account)] = server.NewSecret(strings.Join(all, " "))
+	}
+	request := protocol.ApplyRequest{Config: config, Digest: plan.Digest, Guard: guard, Carried: protocol.Carried{Secrets: secrets}}
+	proof := demanding(r.logins(), plan)
 	if plan.Installs {
 		proof = []desk.Login{r.loginOf(s.user, srv)}
 	} else if err := r.canary(ctx, srv, s, trial{
 		request: protocol.CanaryRequest{Config: config, Digest: plan.Digest, Carried: request.Carried},
-		admins:  proof, closed: closed(plan.After),
+		admins:  proof, codes: codes, closed: closed(plan.After),
 	}); err != nil {
 		s.Close()
 		return protocol.Transaction{}, err
+	}
+	for account, all := range codes {
+		r.desk.Lend(srv.Name, account, all)
 	}
 	return r.carry(ctx, srv, s, protocol.OpApply, request, nonce, proof)
 }
@@ -274,6 +283,9 @@ func (r *transactions) begun(ctx context.Context, srv site.Server, proof []desk.
 // server is as it was or as it was to be is not known.
 func (r *transactions) anybody(srv site.Server, proof []desk.Login) []desk.Login {
 	all := slices.Clone(proof)
+	for i := range all {
+		all[i].MustCode = false
+	}
 	for _, l := range append(r.logins(), firstLogin(srv)) {
 		if !slices.ContainsFunc(all, func(one desk.Login) bool { return one.User == l.User }) {
 			all = append(all, l)

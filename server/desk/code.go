@@ -113,17 +113,6 @@ func (d *Desk) code(ctx context.Context, a *attempt, text string) (server.Secret
 	return server.NewSecret(known.code), nil
 }
 
-// Typed makes a code that a person has typed already the first answer of an
-// account, as if it had been asked for.
-func (d *Desk) Typed(account string, code server.Secret) {
-	d.codes.mu.Lock()
-	defer d.codes.mu.Unlock()
-	if d.codes.typed == nil {
-		d.codes.typed, d.codes.spent = map[codePlace]typedCode{}, map[codePlace]string{}
-	}
-	d.codes.typed[codePlace{account: account}] = typedCode{code.Reveal(), time.Now()}
-}
-
 // forCode reports whether a server's question is for a code: an unconverted one
 // may ask for a password in the same way.
 func forCode(text string) bool {

@@ -51,6 +51,9 @@ type Access struct {
 	Kind    Kind   `json:"kind"`
 	// From is the client's address that was asked about.
 	From string `json:"from"`
+	// Code says that sshd wants more of the account after its key, by a question:
+	// a code.
+	Code bool `json:"code,omitempty"`
 	// Key and Password are logins over SSH.
 	Key      Way `json:"key"`
 	Password Way `json:"password"`
@@ -134,7 +137,7 @@ func Refuse(before, after []Access, c server.Config) []string {
 		switch a.Kind {
 		case Admin:
 			working = working || a.Key.Works && a.Root.Works
-			if !a.Key.Works {
+			if !a.Key.Works && !late(a, c) {
 				why = append(why, fmt.Sprintf("the admin %s could not log in with a key: %s", a.Account, a.Key.Why))
 			}
 			if was, ok := find(before, a); ok && was.full() && a.Key.Works && !a.Root.Works {
@@ -153,6 +156,14 @@ func Refuse(before, after []Access, c server.Config) []string {
 		why = append(why, nobody(after, lost, c))
 	}
 	return why
+}
+
+// late reports whether an account is kept out on purpose: its admin has no second
+// factor, and the time to enroll is over.
+func late(a Access, c server.Config) bool {
+	return a.Code && a.Key.Why == notEnrolled && slices.ContainsFunc(c.Admins, func(one server.Admin) bool {
+		return one.Name == a.Account && one.Factor == server.CodeAlways
+	})
 }
 
 func find(all []Access, a Access) (Access, bool) {

@@ -10,25 +10,32 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfast-security/holdfast/server/factor"
 	"github.com/holdfast-security/holdfast/server/sshd"
 )
 
 // byKey tells whether the account can log in with a key: an admin with one that
 // the site file names, root by break-glass with that key, others with any.
-func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from string) (Way, error) {
+// asked says that the server puts a question after the key.
+func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from string) (w Way, asked bool, _ error) {
 	if s.Get("pubkeyauthentication") != "yes" {
-		return Way{Why: "sshd takes no keys"}, nil
+		return Way{Why: "sshd takes no keys"}, false, nil
 	}
 	ok, besides := methods(s, "publickey")
 	if !ok {
-		return Way{Why: "sshd asks for more than a key (AuthenticationMethods " + s.Get("authenticationmethods") + ")"}, nil
+		return Way{Why: "sshd asks for more than a key (AuthenticationMethods " + s.Get("authenticationmethods") + ")"}, false, nil
 	}
 	if root := s.Get("permitrootlogin"); a.UID == 0 && (root == "no" || root == "forced-commands-only") {
-		return Way{Why: "sshd does not let root in (PermitRootLogin " + root + ")"}, nil
+		return Way{Why: "sshd does not let root in (PermitRootLogin " + root + ")"}, false, nil
+	}
+	if besides != "" {
+		if w, err := l.canAnswer(ctx, a); err != nil || !w.Works {
+			return w, true, err
+		}
 	}
 	keys, why, err := l.trustedKeys(ctx, a, s)
 	if err != nil {
-		return Way{}, err
+		return Way{}, false, err
 	}
 	known := l.siteKeys(a.Name)
 	var reasons []string
@@ -48,7 +55,7 @@ func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from str
 		if a.MustChange() || a.TooOld(today()) {
 			w.Why += "; it has to change its password at the login"
 		}
-		return w, nil
+		return w, besides != "", nil
 	}
 	reasons = append(reasons, why...)
 	if cmd := s.Get("authorizedkeyscommand"); cmd != "" && cmd != "none" {
@@ -57,7 +64,26 @@ func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from str
 	if len(reasons) == 0 {
 		reasons = []string{"it has no key"}
 	}
-	return Way{Why: strings.Join(reasons, "; ")}, nil
+	return Way{Why: strings.Join(reasons, "; ")}, besides != "", nil
+}
+
+// notEnrolled is why an account cannot answer what sshd asks after the key.
+const notEnrolled = "sshd asks for a code, and the account is not enrolled"
+
+// canAnswer tells whether an account has a second factor where PAM asks for ours.
+func (l *looker) canAnswer(ctx context.Context, a account) (Way, error) {
+	e, err := l.r.Read(ctx, "/etc/pam.d/common-auth")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !strings.Contains(e.Content, "secret="+factor.Dir+"/") {
+		return Way{Works: true}, nil // whatever PAM asks, it is not ours
+	}
+	if err != nil {
+		return Way{}, err
+	}
+	_, err = l.r.Read(ctx, factor.Path(a.Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Way{Why: notEnrolled}, nil
+	}
+	return Way{Works: err == nil}, err
 }
 
 // siteKeys returns the keys that the site file names for an account; nil means

@@ -33,7 +33,7 @@ func (l *looker) access(ctx context.Context, name string, kind Kind, from string
 	if closed != "" {
 		a.Key, a.Password = Way{Why: closed}, Way{Why: closed}
 	} else {
-		if a.Key, err = l.byKey(ctx, acc, s, from); err != nil {
+		if a.Key, a.Code, err = l.byKey(ctx, acc, s, from); err != nil {
 			return a, err
 		}
 		a.Password = byPassword(acc, s)
