@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // A Verdict is what an audit says of a control.
@@ -38,6 +39,9 @@ type Result struct {
 	Severity Severity  `json:"severity"`
 	Verdict  Verdict   `json:"verdict"`
 	Findings []Finding `json:"findings"`
+	// Exception is what switches the control off, or did until it was over; nil
+	// if there is none.
+	Exception *Exception `json:"exception,omitempty"`
 }
 
 // Audit gives the verdict on every control for the host that r shows. It
@@ -45,7 +49,8 @@ type Result struct {
 //
 // A control fails if one of its resources is not as wanted or one of its
 // proofs does not hold; otherwise it is unknown if one of them could not be
-// told.
+// told. One that an [Exception] switches off is [Excepted] whatever its proofs
+// say, and what it would change is not looked for.
 func Audit(ctx context.Context, r Reader, controls []Control, c Config) ([]Result, error) {
 	r = remember(r)
 	proven := prove(ctx, r, controls, c)
@@ -54,15 +59,34 @@ func Audit(ctx context.Context, r Reader, controls []Control, c Config) ([]Resul
 	if err != nil {
 		return nil, err
 	}
+	now := time.Now()
 	results := make([]Result, len(controls))
 	for i, control := range controls {
 		results[i] = Result{
 			Control: control.ID, Guide: control.Guide, Title: control.Title, Severity: control.Severity,
 			Findings: append(pending(plan, control.ID), proofs[i]...),
 		}
-		results[i].Verdict = worst(results[i].Findings)
+		results[i].except(c, now)
 	}
 	return results, nil
+}
+
+// except gives the verdict, which an exception in force makes [Excepted] and one
+// that is over makes [Fail].
+func (r *Result) except(c Config, now time.Time) {
+	e, inForce, found := c.Exception(r.Control, now)
+	if found {
+		r.Exception = &e
+	}
+	if found && !inForce {
+		r.Findings = append([]Finding{{
+			Verdict: Fail, What: "the exception of this control is not over",
+			Evidence: "until " + string(e.Until) + ": " + e.Reason + " (" + e.Owner + ")",
+		}}, r.Findings...)
+	}
+	if r.Verdict = worst(r.Findings); inForce {
+		r.Verdict = Excepted
+	}
 }
 
 // prove begins to ask for all proofs, side by side, and returns what waits for
@@ -104,7 +128,11 @@ func pending(p Plan, control string) []Finding {
 	for _, s := range p.Steps {
 		for _, id := range s.Controls {
 			if id == control {
-				all = append(all, Finding{Verdict: Fail, What: statement(s.Change), Evidence: Diff(s.Change)})
+				f := Finding{Verdict: Fail, What: statement(s.Change), Evidence: Diff(s.Change)}
+				if r, ok := s.Resource.(Shower); ok {
+					f.Command = r.Show()
+				}
+				all = append(all, f)
 				break
 			}
 		}

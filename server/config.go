@@ -1,5 +1,7 @@
 package server
 
+import "time"
+
 // A Role says what a server is for (guide 3.1). A server may have several.
 type Role string
 
@@ -24,7 +26,7 @@ const (
 )
 
 // A Config is the part of a site that one server is told: what its controls
-// need to know and nothing about other servers. It is plain data.
+// need to know, and of other servers only addresses. It is plain data.
 type Config struct {
 	// Site is the site's name; a server belongs to one site.
 	Site string `json:"site"`
@@ -35,6 +37,10 @@ type Config struct {
 	Roles  []Role `json:"roles"`
 	// Port is the port sshd listens on, 1 to 65535.
 	Port int `json:"port"`
+	// Jump says that other servers are reached through this one.
+	Jump bool `json:"jump,omitempty"`
+	// AgentForwarding says that agents may be forwarded to this server.
+	AgentForwarding bool `json:"agent_forwarding,omitempty"`
 	// Admins are all admins of the site.
 	Admins []Admin `json:"admins"`
 	// BreakGlass is the way in when every other is lost; its zero value means
@@ -44,11 +50,17 @@ type Config struct {
 	// Codes says what the second factor of admins is (guide 3.10); empty if the
 	// site file does not say.
 	Codes Codes `json:"codes,omitempty"`
-	// EnrollUntil is the last day, as 2006-01-02, on which an admin who is not
+	// EnrollUntil is the last day on which an admin who is not
 	// enrolled gets in with a key alone; empty if there is no such day.
-	EnrollUntil string `json:"enroll_until,omitempty"`
+	EnrollUntil Day `json:"enroll_until,omitempty"`
 	// Automation are the accounts of programs on this server.
 	Automation []Automation `json:"automation,omitempty"`
+	// LosesAccess are the people whom the site wants to lose this server.
+	LosesAccess []LostAccess `json:"loses_access,omitempty"`
+	// Exceptions are the controls that are switched off on this server.
+	Exceptions []Exception `json:"exceptions,omitempty"`
+	// Firewall is what the server admits (guide 3.11).
+	Firewall Firewall `json:"firewall"`
 	// Secrets are what the desk sent along for this run, by name, such as
 	// [PasswordSecret]. They are never stored with the Config.
 	Secrets map[string]Secret `json:"-"`
@@ -107,8 +119,31 @@ type Automation struct {
 	From []string `json:"from"`
 	// Command is what it runs, whatever it asks for.
 	Command string `json:"command"`
-	// Until is the last day, as 2006-01-02, on which it works.
-	Until string `json:"until"`
+	// Until is the last day on which it works.
+	Until Day `json:"until"`
+}
+
+// A LostAccess is a person's loss of a server that the site wants. It takes
+// nothing away by itself: it lets a plan be carried out after which that person
+// cannot log in or become root.
+type LostAccess struct {
+	// Account is the person's account.
+	Account string `json:"account"`
+	// Reason is why, in the operator's words.
+	Reason string `json:"reason"`
+	// Until is the last day on which it is wanted; empty means for good.
+	Until Day `json:"until,omitempty"`
+}
+
+// MayLose returns why an account may lose this server at now, and whether it
+// may.
+func (c Config) MayLose(account string, now time.Time) (LostAccess, bool) {
+	for _, l := range c.LosesAccess {
+		if l.Account == account && (l.Until == "" || !l.Until.Over(now)) {
+			return l, true
+		}
+	}
+	return LostAccess{}, false
 }
 
 // BreakGlass is the way in that depends on no other admin, no second factor and,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // A Step is one change of a plan and who wants it.
@@ -27,6 +28,8 @@ type Plan struct {
 	// Errors are the controls that could not tell what they want, by ID. A plan
 	// with errors must not be applied.
 	Errors map[string]error
+	// Excepted are the exceptions whose controls were left out.
+	Excepted []Exception
 }
 
 // Digest identifies the plan: two plans with one digest ask for the same
@@ -68,13 +71,18 @@ type Candidate func(ctx context.Context, p Plan, r Reader) error
 // result before the World is closed.
 //
 // A control that fails does not stop the others: its error is in
-// [Plan.Errors]. The returned error is about the rehearsal itself or comes from
-// look.
+// [Plan.Errors]. One that an [Exception] switches off is left out. The returned
+// error is about the rehearsal itself or comes from look.
 func MakePlan(ctx context.Context, r Reader, controls []Control, c Config, look Candidate) (Plan, error) {
 	r = remember(r)
 	p := planner{live: r, view: r, plan: Plan{Errors: map[string]error{}}, at: map[string]int{}}
 	defer p.close()
+	now := time.Now()
 	for _, control := range controls {
+		if e, inForce, _ := c.Exception(control.ID, now); inForce {
+			p.plan.Excepted = append(p.plan.Excepted, e)
+			continue
+		}
 		if err := p.add(ctx, control, c); err != nil {
 			p.plan.Errors[control.ID] = err
 		}

@@ -63,6 +63,22 @@ type Starter interface {
 	Start()
 }
 
+// A Shower is a resource whose state a person can look at.
+type Shower interface {
+	Resource
+	// Show returns what to type on the host to see the state, as root.
+	Show() string
+}
+
+// A Sweeper is a resource whose Set may leave something beside what it changes
+// if it is cut off half way, such as the lock of a tool that was killed.
+type Sweeper interface {
+	Resource
+	// Sweep removes that, and nothing that belongs to somebody who is still at
+	// work. It may be called again.
+	Sweep(ctx context.Context, h Host) error
+}
+
 // NeedsSecretError says that a resource cannot be set until the desk has sent a
 // secret.
 type NeedsSecretError struct {

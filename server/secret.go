@@ -17,6 +17,14 @@ import (
 // snapshots, the key of its digests. Root only.
 const StateDir = "/var/lib/holdfast"
 
+// ProgramDir is where the daemons lie on a server, each in a directory that is
+// named after its SHA-256, and Program is a link to the one that came last, for
+// what must go on working when another comes.
+const (
+	ProgramDir = "/usr/local/lib/holdfast"
+	Program    = ProgramDir + "/holdfastd"
+)
+
 // DigestKeyFile holds the 32 random bytes under which [Digest] is computed. The
 // daemon makes it before its first plan.
 const DigestKeyFile = StateDir + "/key"

@@ -49,7 +49,7 @@ type part struct {
 // relay may stay in the way of what follows.
 func parts() []part {
 	return []part{
-		{"lynis", (*bench).lynis}, {"ansible", (*bench).ansible}, {"three", (*bench).three},
+		{"lynis", (*bench).lynis}, {"ansible", (*bench).ansible}, {"three", (*bench).three}, {"guard", (*bench).guard},
 		{"fleet", (*bench).fleet}, {"memory", (*bench).memory}, {"delay", (*bench).delay},
 	}
 }

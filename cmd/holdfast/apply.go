@@ -88,25 +88,50 @@ func (f *fleet) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	r := f.newRun(o, given)
+	errs := f.inTurn(f.groups(pending, o.oneByOne), func(i int) error {
+		return r.server(ctx, f.servers[i], plans[i].Plan)
+	})
+	f.progress.end()
+	f.app.cost(f)
+	return f.failed(errs, len(f.servers))
+}
+
+// inTurn calls do for the servers of each group one after the other, and for
+// groups side by side, but for no server before the one that it is reached
+// through has ended well. It returns the errors in the order of the servers.
+func (f *fleet) inTurn(groups [][]int, do func(i int) error) []error {
 	errs := make([]error, len(f.servers))
+	ended := make([]chan struct{}, len(f.servers)) // nil for those with nothing to do
+	for _, group := range groups {
+		for _, i := range group {
+			ended[i] = make(chan struct{})
+		}
+	}
+	notBegun := func(i, because int) error {
+		f.progress.done(f.servers[i].Name, false, "not begun, because %s failed", f.servers[because].Name)
+		return &exitError{code: exitFailed, quiet: true, err: errors.New("not begun")}
+	}
 	var wg sync.WaitGroup
-	for _, group := range f.groups(pending, o.oneByOne) {
+	for _, group := range groups {
 		wg.Go(func() {
-			for k, i := range group {
-				if errs[i] = r.server(ctx, f.servers[i], plans[i].Plan); errs[i] != nil {
-					for _, left := range group[k+1:] {
-						f.progress.done(f.servers[left].Name, false, "not begun, because %s failed", f.servers[i].Name)
-						errs[left] = &exitError{code: exitFailed, quiet: true, err: errors.New("not begun")}
+			failed := -1
+			for _, i := range group {
+				if via, ok := f.jumpOf(i); ok && failed < 0 && ended[via] != nil {
+					if <-ended[via]; errs[via] != nil {
+						failed = via
 					}
-					return
 				}
+				if failed >= 0 {
+					errs[i] = notBegun(i, failed)
+				} else if errs[i] = do(i); errs[i] != nil {
+					failed = i
+				}
+				close(ended[i])
 			}
 		})
 	}
 	wg.Wait()
-	f.progress.end()
-	f.app.cost(f)
-	return f.failed(errs, len(f.servers))
+	return errs
 }
 
 // stopped is the error for plans that must not be carried out.
@@ -130,9 +155,10 @@ func (f *fleet) pending(plans []serverPlan) []int {
 	return all
 }
 
-// groups splits servers into those that are worked on one after the other. A
-// mistake must not reach all servers of a role at once.
+// groups splits servers into those that are worked on one after the other, jump
+// hosts first. A mistake must not reach all servers of a role at once.
 func (f *fleet) groups(pending []int, oneByOne bool) [][]int {
+	f.jumpsFirst(pending)
 	if oneByOne {
 		return [][]int{pending}
 	}

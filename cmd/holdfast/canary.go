@@ -79,12 +79,22 @@ func (a *app) adviceOnCanary(err error) []string {
 	}
 }
 
-// closed are the accounts that the forecast calls closed: root, and admins who
-// have only a password.
+// stillIn are the logins of the admins who can log in with a key as the forecast
+// says. Of a plan that is not refused the others are to lose the server.
+func stillIn(logins []desk.Login, after []forecast.Access) []desk.Login {
+	return slices.DeleteFunc(slices.Clone(logins), func(l desk.Login) bool {
+		return slices.ContainsFunc(after, func(a forecast.Access) bool {
+			return a.Kind == forecast.Admin && a.Account == l.User && !a.Key.Works
+		})
+	})
+}
+
+// closed are the accounts that the forecast calls closed: root, admins who have
+// only a password, and admins who are to lose the server.
 func closed(after []forecast.Access) []closedAccount {
 	var all []closedAccount
 	for _, a := range after {
-		one := closedAccount{user: a.Account, key: !a.Key.Works && a.Kind == forecast.Root, password: !a.Password.Works}
+		one := closedAccount{user: a.Account, key: !a.Key.Works, password: !a.Password.Works}
 		if (a.Kind == forecast.Root || a.Kind == forecast.Admin) && (one.key || one.password) {
 			all = append(all, one)
 		}

@@ -32,11 +32,12 @@ type fleet struct {
 	// run names what a command does to its servers; empty as long as it only
 	// looks.
 	run string
+	keeper   *keeper
 }
 
 // fleet opens the site for a command about the named servers, or all.
 func (a *app) fleet(names []string) (*fleet, error) {
-	s, err := site.Load(a.sitePath)
+	s, err := a.loadSite()
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +51,7 @@ func (a *app) fleet(names []string) (*fleet, error) {
 	if f.secrets, err = a.secrets(); err != nil {
 		return nil, err
 	}
+	f.keeper = a.newKeeper(s)
 	memory, err := desk.MemoryFile()
 	if err != nil {
 		memory = "" // without a home nothing is remembered

@@ -51,7 +51,7 @@ func (f *fleet) provable(ctx context.Context, plans []serverPlan) error {
 		}
 		t := f.target(srv)
 		missing := &unprovableError{server: srv.Name}
-		for _, login := range f.logins() {
+		for _, login := range stillIn(f.logins(), plans[i].Plan.After) {
 			err := f.desk.Unlock(ctx, t, login)
 			if err == nil {
 				err = f.knowsPassword(login.User, srv, plans[i].Plan)

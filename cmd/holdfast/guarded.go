@@ -103,7 +103,9 @@ func (r *transactions) next(ctx context.Context, srv site.Server, shown protocol
 		return protocol.Plan{}, err
 	}
 	known := func(one protocol.PlanStep) bool {
-		return slices.ContainsFunc(shown.Steps, func(s protocol.PlanStep) bool { return s.Resource == one.Resource })
+		return slices.ContainsFunc(shown.Steps, func(s protocol.PlanStep) bool {
+			return s.Resource == one.Resource && (s.Diff == one.Diff || !strings.HasPrefix(s.Resource, "file "))
+		})
 	}
 	fresh := plan
 	fresh.Steps = slices.DeleteFunc(slices.Clone(plan.Steps), known)
@@ -130,20 +132,24 @@ func (r *transactions) one(ctx context.Context, srv site.Server, plan protocol.P
 		secrets[server.LentSecret(account)] = server.NewSecret(strings.Join(all, " "))
 	}
 	request := protocol.ApplyRequest{Config: config, Digest: plan.Digest, Guard: guard, Carried: protocol.Carried{Secrets: secrets}}
-	proof := demanding(r.logins(), plan)
+	proof := demanding(stillIn(r.logins(), plan.After), plan)
+	var open []site.Server
 	if plan.Installs {
 		proof = []desk.Login{r.loginOf(s.user, srv)}
-	} else if err := r.canary(ctx, srv, s, trial{
-		request: protocol.CanaryRequest{Config: config, Digest: plan.Digest, Carried: request.Carried},
-		admins:  proof, codes: codes, closed: closed(plan.After),
-	}); err != nil {
-		s.Close()
-		return protocol.Transaction{}, err
+	} else {
+		open = r.paths(ctx, srv)
+		if err := r.canary(ctx, srv, s, trial{
+			request: protocol.CanaryRequest{Config: config, Digest: plan.Digest, Carried: request.Carried},
+			admins:  proof, codes: codes, closed: closed(plan.After),
+		}); err != nil {
+			s.Close()
+			return protocol.Transaction{}, err
+		}
 	}
 	for account, all := range codes {
 		r.desk.Lend(srv.Name, account, all)
 	}
-	return r.carry(ctx, srv, s, protocol.OpApply, request, nonce, proof)
+	return r.carry(ctx, srv, s, protocol.OpApply, request, nonce, proof, open)
 }
 
 func (r *transactions) newGuard() (protocol.Guard, string) {
@@ -167,8 +173,8 @@ func (r *transactions) loginOf(user string, srv site.Server) desk.Login {
 }
 
 // carry begins a transaction over s, which it closes, and proves it by new
-// logins of one of the accounts.
-func (r *transactions) carry(ctx context.Context, srv site.Server, s *session, op protocol.Op, request any, nonce string, proof []desk.Login) (protocol.Transaction, error) {
+// logins of one of the accounts, and through it to the servers in open.
+func (r *transactions) carry(ctx context.Context, srv site.Server, s *session, op protocol.Op, request any, nonce string, proof []desk.Login, open []site.Server) (protocol.Transaction, error) {
 	var id string
 	var t protocol.Transaction
 	r.progress.set(srv.Name, "preparing: snapshot and rehearsal of the rollback")
@@ -201,10 +207,13 @@ func (r *transactions) carry(ctx context.Context, srv site.Server, s *session, o
 	case t.ID == "":
 		return t, nil
 	case t.State == protocol.StateApplied:
-		return r.prove(ctx, srv, t, nonce, proof)
+		return r.prove(ctx, srv, t, nonce, proof, open)
 	case t.State == protocol.StatePrepared:
 		// Nobody carries it on.
 		return t, r.giveUp(ctx, srv, t.ID, proof, errors.New("holdfastd ended before it had begun"))
+	case t.State == protocol.StateRollingBack:
+		// It was applied, and the server has begun to put itself back meanwhile.
+		return t, r.giveUp(ctx, srv, t.ID, proof, errors.New(t.Reason))
 	case t.State == protocol.StateRolledBack:
 		return t, &ending{now: protocol.Undone, id: t.ID, err: errors.New(t.Reason)}
 	}
@@ -336,9 +345,9 @@ func (r *transactions) life(e protocol.Event) string {
 	return e.Text
 }
 
-// prove logs in anew over every address family, becomes root, and confirms over
-// the last of those logins.
-func (r *transactions) prove(ctx context.Context, srv site.Server, t protocol.Transaction, nonce string, proof []desk.Login) (protocol.Transaction, error) {
+// prove logs in anew over every address family, becomes root, goes through the
+// server to those in open, and confirms over the last of those logins.
+func (r *transactions) prove(ctx context.Context, srv site.Server, t protocol.Transaction, nonce string, proof []desk.Login, open []site.Server) (protocol.Transaction, error) {
 	targets := families(r.target(srv, proof...), srv)
 	for i, target := range targets {
 		r.progress.set(srv.Name, "proving: a new login over %s", hostOf(target))
@@ -349,6 +358,10 @@ func (r *transactions) prove(ctx context.Context, srv site.Server, t protocol.Tr
 		if i < len(targets)-1 {
 			s.Close()
 			continue
+		}
+		if err := r.stillCarries(ctx, srv, open); err != nil {
+			s.Close()
+			return t, r.giveUp(ctx, srv, t.ID, proof, err)
 		}
 		r.progress.set(srv.Name, "confirming")
 		err = s.Call(ctx, protocol.OpConfirm, protocol.ConfirmRequest{Transaction: t.ID, Nonce: nonce}, &t, nil)

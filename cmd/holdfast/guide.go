@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/control"
+	"github.com/holdfast-security/holdfast/server/report"
 )
 
 //go:embed guide.md.tmpl
@@ -46,7 +47,7 @@ var sections = []section{
 	{"3.5", "Requiring passwords for sudo", ""},
 	{"3.6", "Administrator accounts", ""},
 	{"3.7", "Locking remote access", ""},
-	{"3.8", "Reaching servers behind others", "`server/desk`: jump hosts"},
+	{"3.8", "Reaching servers behind others", "; `server/desk`: jump hosts; `server/sshclient`: the same for plain ssh"},
 	{"3.9", "Locking root", ""},
 	{"3.10", "Second factor", "; the second factor itself is not built yet"},
 	{"3.11", "Firewall", ""},
@@ -64,29 +65,20 @@ var sections = []section{
 	{"4.9", "Support staff", ""},
 }
 
+// guideSections are the sections as reports name them.
+func guideSections() []report.Section {
+	all := make([]report.Section, len(sections))
+	for i, s := range sections {
+		all[i] = report.Section{Number: s.Number, Title: s.Title}
+	}
+	return all
+}
+
 // guideControl is a control as the page shows it.
 type guideControl struct {
 	server.Control
 	Proofs     []string
-	Benchmarks []string
-}
-
-// benchmarks are the numbers of a control, a line for each benchmark.
-func benchmarks(all []server.Reference) []string {
-	var order []string
-	numbers := map[string][]string{}
-	for _, r := range all {
-		name := r.Benchmark + " " + r.Version
-		if numbers[name] == nil {
-			order = append(order, name)
-		}
-		numbers[name] = append(numbers[name], r.Number)
-	}
-	lines := make([]string, len(order))
-	for i, name := range order {
-		lines[i] = name + ": " + strings.Join(numbers[name], ", ")
-	}
-	return lines
+	Benchmarks []report.Benchmark
 }
 
 // printGuide writes docs/guide.md.
@@ -97,7 +89,7 @@ func printGuide(w io.Writer) error {
 	}{Sections: slices.Clone(sections)}
 	ids := map[string][]string{}
 	for _, c := range control.All() {
-		one := guideControl{Control: c, Benchmarks: benchmarks(c.References)}
+		one := guideControl{Control: c, Benchmarks: report.Benchmarks(c.References)}
 		if c.Proofs != nil {
 			for _, p := range c.Proofs(exampleConfig()) {
 				one.Proofs = append(one.Proofs, p.What)
@@ -115,19 +107,29 @@ func printGuide(w io.Writer) error {
 		}
 	}
 	slices.SortStableFunc(page.Controls, func(a, b guideControl) int {
-		return slices.Compare(sectionNumber(a.Guide), sectionNumber(b.Guide))
+		return report.CompareSections(a.Guide, b.Guide)
 	})
-	t, err := template.New("guide").Parse(guideTemplate)
+	t, err := template.New("guide").Funcs(template.FuncMap{"numbers": numbers}).Parse(guideTemplate)
 	if err != nil {
 		return err
 	}
 	return t.Execute(w, page)
 }
 
+// numbers are those of one benchmark, for a table.
+func numbers(all []server.Reference, benchmark, version string) string {
+	for _, b := range report.Benchmarks(all) {
+		if b.Name == benchmark && b.Version == version {
+			return strings.Join(b.Numbers, ", ")
+		}
+	}
+	return ""
+}
+
 // exampleConfig is the server that the page speaks of.
 func exampleConfig() server.Config {
 	return server.Config{
-		Site: "shop", Server: "app-1", Roles: []server.Role{server.Application}, Port: 22,
+		Site: "shop", Server: "app-1", Roles: []server.Role{server.Application}, Port: 22, Jump: true,
 		Admins:     []server.Admin{{Name: "alice"}},
 		BreakGlass: server.BreakGlass{Account: "rescue"}, Passwords: server.PasswordsGuide,
 	}

@@ -10,6 +10,7 @@
 //	holdfast show SERVER TXN         show one transaction
 //	holdfast unlock SERVER           take over from a run that is gone
 //	holdfast enroll ADMIN --password set an admin's first password
+//	holdfast ssh-config              let plain ssh reach the servers
 //	holdfast lab up|down|…           disposable servers on this machine
 //
 // Without names a command is about all servers of the site. Results go to
@@ -26,6 +27,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -60,6 +62,8 @@ type app struct {
 	in io.Reader
 	// interrupted reports whether the program was asked to end.
 	interrupted func() bool
+	// args are the command line.
+	args []string
 	// daemons are the programs for servers that this one carries.
 	daemons desk.Binaries
 
@@ -73,18 +77,24 @@ type app struct {
 	verbose   bool
 }
 
+// moreFormats is the annotation of a command that names the forms in which it
+// prints results besides text and json.
+const moreFormats = "formats"
+
 // run carries out one command line and returns the exit status.
 func (a *app) run(ctx context.Context, args []string, out, errw io.Writer) int {
 	a.interrupted = func() bool { return ctx.Err() != nil }
+	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(out)
 	root.SetErr(errw)
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		a.output = newOutput(out, errw, a.format == "json")
-		if a.format != "json" && a.format != "text" {
-			return usage("--output is text or json, not %q", a.format)
+		formats := append([]string{"text", "json"}, strings.Fields(c.Annotations[moreFormats])...)
+		if n := len(formats) - 1; !slices.Contains(formats, a.format) {
+			return usage("--output is %s or %s, not %q", strings.Join(formats[:n], ", "), formats[n], a.format)
 		}
 		return nil
 	}
@@ -116,7 +126,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.as, "as", "", "log in as this `admin` (default: whose key is at hand)")
 	f.StringArrayVarP(&a.keys, "key", "i", nil, "log in with this private key `file`, besides those of ssh")
 	f.StringVar(&a.identity, "identity", "", "age identity `file` that opens secrets.age")
-	f.StringVarP(&a.format, "output", "o", "text", "print results as text or json")
+	f.StringVarP(&a.format, "output", "o", "text", "print results as text or json; audit also as sarif, junit or html")
 	f.BoolVarP(&a.yes, "yes", "y", false, "do not ask before changing servers")
 	f.BoolVar(&a.acceptNew, "accept-new-host-keys", false, "pin the host keys of servers that are met for the first time")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show all evidence, and what the connection cost")
@@ -124,7 +134,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCommand(), a.siteCommand(),
 		a.planCommand(), a.applyCommand(), a.auditCommand(), a.undoCommand(),
-		a.historyCommand(), a.showCommand(), a.unlockCommand(), a.enrollCommand(), a.secretsCommand(),
+		a.historyCommand(), a.showCommand(), a.unlockCommand(), a.enrollCommand(), a.sshConfigCommand(), a.secretsCommand(),
 		a.labCommand(), a.docsCommand(),
 	)
 	return root

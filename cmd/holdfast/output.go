@@ -9,6 +9,8 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"golang.org/x/term"
+
+	"github.com/holdfast-security/holdfast/server/report"
 )
 
 // Rules for what an operator reads:
@@ -77,13 +79,13 @@ func (o output) style(s string, color string, bold bool) string {
 	return lipgloss.NewStyle().Foreground(lipgloss.Color(color)).Bold(bold).Render(s)
 }
 
-// The palette: the sixteen colours of the user's own terminal.
+// The palette is that of reports.
 const (
-	red    = "1"
-	green  = "2"
-	yellow = "3"
-	cyan   = "6"
-	grey   = "8"
+	red    = report.Red
+	green  = report.Green
+	yellow = report.Yellow
+	cyan   = report.Cyan
+	grey   = report.Grey
 )
 
 // plural counts things in words.
@@ -103,24 +105,5 @@ func indent(s, prefix string) string {
 	return prefix + strings.ReplaceAll(s, "\n", "\n"+prefix) + "\n"
 }
 
-// diff colours a unified diff and leaves out its header lines, and those of a
-// hunk that is the whole.
-func (o output) diff(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "--- "), strings.HasPrefix(line, "+++ "),
-			strings.HasPrefix(line, "@@ -0,0 "), line == "@@ -1 +1 @@":
-			continue
-		case strings.HasPrefix(line, "@@"):
-			line = o.style(line, cyan, false)
-		case strings.HasPrefix(line, "-"):
-			line = o.style(line, red, false)
-		case strings.HasPrefix(line, "+"):
-			line = o.style(line, green, false)
-		}
-		b.WriteString(line + "\n")
-	}
-	return b.String()
-}
+// diff colours a unified diff.
+func (o output) diff(text string) string { return report.PaintDiff(text, o.style) }

@@ -71,7 +71,7 @@ func (a *app) planLocal(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	out := protocol.Plan{Digest: plan.Digest(), Errors: map[string]string{}}
+	out := protocol.Plan{Digest: plan.Digest(), Errors: map[string]string{}, Excepted: plan.Excepted}
 	for _, s := range plan.Steps {
 		out.Steps = append(out.Steps, protocol.PlanStep{
 			Controls: s.Controls, Resource: s.Change.Resource, Before: s.Change.Before, After: s.Change.After,
@@ -133,6 +133,8 @@ func (f *fleet) planWith(ctx context.Context, s *session, srv site.Server, secre
 	}
 	all := f.factors(srv)
 	maps.Copy(all, secrets)
+	collected := f.collect(ctx, s, srv)
+	defer collected()
 	var p protocol.Plan
 	err = s.Call(ctx, protocol.OpPlan, protocol.PlanRequest{Config: config, Carried: protocol.Carried{Secrets: all}}, &p, nil)
 	if why := clockProblem(off); why != nil && len(enrolling(p)) > 0 {
@@ -173,6 +175,9 @@ func (o output) printPlan(name string, p protocol.Plan) {
 	o.printf("%s: %s\n", o.style(name, "", true), planSummary(p))
 	o.printSteps(p.Steps)
 	o.printForecast(p.Before, p.After)
+	for _, e := range p.Excepted {
+		o.printf("  left out, by exception: %s\n", e)
+	}
 	for _, n := range p.Notes {
 		o.printf("  note: %s\n", n)
 	}

@@ -87,7 +87,7 @@ func (a *app) typed(name string) (server.Secret, error) {
 // changeSecrets opens secrets.age, changes it and saves it for the site's
 // recipients.
 func (a *app) changeSecrets(change func(*site.Secrets) error) error {
-	s, err := site.Load(a.sitePath)
+	s, err := a.loadSite()
 	if err != nil {
 		return err
 	}

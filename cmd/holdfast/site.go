@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-security/holdfast/internal/durable"
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/control"
 	"github.com/holdfast-security/holdfast/server/site"
 	"github.com/holdfast-security/holdfast/server/site/ask"
 )
@@ -66,7 +67,7 @@ func (a *app) init(c *cobra.Command, answersPath string) error {
 	}
 	if answers.SecondFactor == nil {
 		answers.SecondFactor = &site.SecondFactor{
-			Codes: server.SharedCodes, EnrollUntil: site.Date(time.Now().AddDate(0, 0, enrolment).Format(time.DateOnly)),
+			Codes: server.SharedCodes, EnrollUntil: server.Day(time.Now().AddDate(0, 0, enrolment).Format(time.DateOnly)),
 		}
 	}
 	text, err := site.New(answers)
@@ -159,7 +160,7 @@ func (a *app) siteCommand() *cobra.Command {
 			Short: "Say whether the site file is right",
 			Args:  argsBetween(0, 0),
 			RunE: func(*cobra.Command, []string) error {
-				s, err := site.Load(a.sitePath)
+				s, err := a.loadSite()
 				if err != nil {
 					return err
 				}
@@ -185,6 +186,16 @@ func (a *app) siteCommand() *cobra.Command {
 		},
 	)
 	return c
+}
+
+// loadSite reads the site file, whose exceptions must name controls that there
+// are.
+func (a *app) loadSite() (*site.Site, error) {
+	var controls []string
+	for _, c := range control.All() {
+		controls = append(controls, c.ID)
+	}
+	return site.Load(a.sitePath, controls...)
 }
 
 // secrets opens secrets.age beside the site file. Without such a file there are

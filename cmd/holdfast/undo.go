@@ -100,7 +100,7 @@ func (r *transactions) undoOne(ctx context.Context, srv site.Server, id string) 
 			s.Close()
 			return err
 		}
-		t, err := r.carry(ctx, srv, s, protocol.OpUndo, request, nonce, proof)
+		t, err := r.carry(ctx, srv, s, protocol.OpUndo, request, nonce, proof, r.paths(ctx, srv))
 		if err != nil || !t.More {
 			return err
 		}

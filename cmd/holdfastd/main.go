@@ -2,6 +2,7 @@
 // starts it; nobody types its commands.
 //
 //	holdfastd serve                  answer the desk on standard input and output
+//	holdfastd audit                  audit this server and keep the result (by a timer, every day)
 //	holdfastd txn-run ID             carry out a transaction (in a unit of its own)
 //	holdfastd txn-rollback ID        put a transaction back (by the guard's timer, or on the console)
 //	holdfastd txn-boot               put back files of unconfirmed transactions (while booting)
@@ -46,7 +47,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: holdfastd serve|txn-run ID|txn-rollback ID|txn-boot|txn-finish|codes-end|version")
+var errUsage = errors.New("usage: holdfastd serve|audit|txn-run ID|txn-rollback ID|txn-boot|txn-finish|codes-end|version")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 1 && args[0] == "version" {
@@ -66,6 +67,8 @@ func run(ctx context.Context, args []string) error {
 		// shows as the end of the input.
 		signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 		return d.serve(ctx)
+	case len(args) == 1 && args[0] == "audit":
+		return d.daily(ctx)
 	case len(args) == 2 && args[0] == "txn-run":
 		return d.journal.Run(ctx, args[1])
 	case len(args) == 2 && args[0] == "txn-rollback":
@@ -85,6 +88,7 @@ type daemon struct {
 	machine *machine.Machine
 	journal *txn.Journal
 	relay   protocol.Relay
+	self    string // the path of this program
 
 	mu   sync.Mutex
 	lent *lent // nil if there is no canary
@@ -108,16 +112,19 @@ func open() (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{machine: m, journal: j}, nil
+	return &daemon{machine: m, journal: j, self: self}, nil
 }
 
-// putBack rolls a transaction back; one that was confirmed in time stays.
+// putBack rolls a transaction back; one that was confirmed in time stays. It is
+// called anew for as long as it fails, so one that has ended is no failure here,
+// however it has ended: the journal tells.
 func (d *daemon) putBack(ctx context.Context, id string) error {
 	err := d.journal.Rollback(ctx, id, d.journal.Why(id))
 	if end := d.codesEnd(ctx, ""); err == nil {
 		err = end
 	}
-	if lost := (*txn.StateError)(nil); errors.As(err, &lost) && lost.State == txn.Confirmed {
+	if state, _, serr := d.journal.State(id); err != nil && serr == nil && state.Final() {
+		fmt.Fprintf(os.Stderr, "holdfastd: %v\n", err)
 		return nil
 	}
 	return err
@@ -127,6 +134,9 @@ func (d *daemon) putBack(ctx context.Context, id string) error {
 func (d *daemon) serve(ctx context.Context) error {
 	if err := d.ensureKey(ctx); err != nil {
 		return err
+	}
+	if err := d.ensureLink(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "holdfastd: %v\n", err) // the daily audit says so, too
 	}
 	if err := d.journal.Recover(ctx); err != nil {
 		return fmt.Errorf("looking after earlier transactions: %w", err)

@@ -220,10 +220,10 @@ var calls = []struct {
 	may       []string
 	why       string
 }{
-	{"exec", "Command", []string{"server/lab", "server/machine"}, "commands run through a Host, or with a context; a World's process is ended by its own Close"},
-	{"exec", "CommandContext", []string{"server/machine", "server/lab", "server/desk", "server/site", "server/site/ask", "server/txn", "cmd/holdfast", "bench/audit"}, "commands run through a Host"},
+	{"exec", "Command", []string{"server/lab", "server/machine", "app/store/drivertest"}, "commands run through a Host, or with a context; a World's process is ended by its own Close"},
+	{"exec", "CommandContext", []string{"server/machine", "server/lab", "server/desk", "server/site", "server/site/ask", "server/sshclient", "server/txn", "cmd/holdfast", "bench/audit", "app/store/drivertest", "app/store/drivertest/loginbench"}, "commands run through a Host; app/ starts only databases and programs that it measures"},
 	{"os", "WriteFile", []string{"server/lab", "bench/audit"}, "durable writes live in internal/durable"},
-	{"os", "Rename", []string{"internal/durable", "server/lab"}, "durable writes live in internal/durable"},
+	{"os", "Rename", []string{"internal/durable", "server/lab", "app/breached/build"}, "durable writes live in internal/durable"},
 	{"slog", "SetDefault", nil, "loggers come in through the configuration"},
 	{"slog", "Default", nil, "loggers come in through the configuration"},
 }

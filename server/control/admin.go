@@ -24,7 +24,7 @@ func Admins() []server.Control {
 			Title:      "Every admin has an account, keys and a password",
 			Why:        "A person who logs in under a name of their own and becomes root with a password leaves a trace and can be let go.",
 			Severity:   server.High,
-			References: slices.Concat(anssi("R33"), stig("UBTU-24-300019")),
+			References: slices.Concat(anssi("R33"), stig("UBTU-24-300019"), nist("CM-6(b)")),
 			LocksOut:   true,
 			Wants:      wantAdmins,
 			Proofs: func(c server.Config) []server.Proof {
@@ -37,7 +37,7 @@ func Admins() []server.Control {
 			Title:      "Only the site's admins can become root",
 			Why:        "An account that nobody knows of is the one that nobody takes away.",
 			Severity:   server.Medium,
-			References: stig("UBTU-24-300019"),
+			References: slices.Concat(stig("UBTU-24-300019"), nist("CM-6(b)")),
 			Wants:      func(context.Context, server.Reader, server.Config) ([]server.Resource, error) { return nil, nil },
 			Proofs:     func(server.Config) []server.Proof { return []server.Proof{onlyKnownAdmins} },
 		},

@@ -147,7 +147,8 @@ func TestOnlyKnownAdmins(t *testing.T) {
 	}{
 		{name: "locked out", shadow: "mallory:*:1::::::", group: "sudo:x:27:mallory", holds: true, says: "no other account"},
 		{name: "by password", shadow: "mallory:$y$j9T$salt$hash:1::::::", group: "sudo:x:27:mallory", says: "mallory can log in and become root (password: usable, keys: 0)"},
-		{name: "by key", shadow: "mallory:!:1::::::", group: "sudo:x:27:mallory", keys: anotherKey, says: "become root (password: none, keys: 1)"},
+		{name: "by key, without what sudo asks for", shadow: "mallory:!:1::::::", group: "sudo:x:27:mallory", keys: anotherKey, holds: true, says: "mallory can log in, and not become root, because sudo asks for a password that it does not have (password: none, keys: 1)"},
+		{name: "by key, where sudo asks for nothing", shadow: "mallory:!:1::::::", group: "sudo:x:27:mallory", sudoers: "%adm ALL=(ALL) NOPASSWD: ALL\n", keys: anotherKey, says: "become root (password: none, keys: 1)"},
 		{name: "by a rule", shadow: "mallory:$y$j9T$salt$hash:1::::::", group: "sudo:x:27:", sudoers: "mallory ALL=(ALL) ALL\n", says: "become root"},
 		{name: "root's number", shadow: "mallory:$y$j9T$salt$hash:1::::::", group: "sudo:x:27:", passwd: "mallory:x:0:0::/home/mallory:/bin/sh\n", says: "become root"},
 		{name: "no root", shadow: "mallory:$y$j9T$salt$hash:1::::::", group: "sudo:x:27:", holds: true, says: "mallory can log in (password"},

@@ -2,7 +2,7 @@
 // the order in which a server is to get them. [All] is the whole list; there is
 // no registry.
 //
-// The controls for section 3.7 (files ssh*.go) give each control a drop-in of
+// The controls for sections 3.7 and 3.8 (files ssh*.go) give each control a drop-in of
 // its own under /etc/ssh/sshd_config.d, so that undoing one never touches
 // another. A drop-in states its settings twice: globally, because sshd takes
 // the first value it reads, and in a Match block that always matches, because
@@ -28,6 +28,14 @@
 // does not know are reported and never removed. Root is locked only where the
 // site has a way in that does not need root.
 //
+// The control beyond the guide has a server audit itself every day: a timer runs
+// the daemon that came last, with what the last apply has told the server.
+//
+// The controls for section 3.11 load one table of ours and leave every other table
+// alone. Another firewall of the system is refused, or switched off where the
+// site file says so; Docker is lived with, because its rules are how containers
+// are reached.
+//
 // Proofs ask what runs: sshd -T -C for every admin, root, a stranger and every
 // Match condition found in the files, with the options that the running daemon
 // was started with, and a handshake with the daemon itself. What cannot be asked
@@ -47,5 +55,9 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
+<<<<<<< HEAD
 	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Factor(), Root())
+=======
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Firewall(), Root(), Daily())
+>>>>>>> main
 }

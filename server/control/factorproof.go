@@ -49,11 +49,11 @@ var everybodyEnrolled = server.Proof{
 func (d factorDemand) until(a server.Admin, c server.Config) string {
 	switch {
 	case slices.Contains(d.codes, a.Name):
-		return ", and the time for it was over on " + c.EnrollUntil + ": kept out"
+		return ", and the time for it was over on " + string(c.EnrollUntil) + ": kept out"
 	case a.Factor == server.CodeAlways:
-		return ", and the time for it was over on " + c.EnrollUntil + "; nobody is, so the key alone is enough"
+		return ", and the time for it was over on " + string(c.EnrollUntil) + "; nobody is, so the key alone is enough"
 	case c.EnrollUntil != "":
-		return "; the key alone is enough until " + c.EnrollUntil
+		return "; the key alone is enough until " + string(c.EnrollUntil)
 	}
 	return "; the key alone is enough"
 }

@@ -87,17 +87,43 @@ func inside(ctx context.Context, in io.Reader, o *outcome) error {
 	case "forecast":
 		o.Refused, err = refusals(ctx, m, controls, j.Config)
 	case "undo":
-		for _, d := range slices.Backward(j.Done) {
-			r, err := resource.Decode(d.Spec)
-			if err != nil {
-				return err
-			}
-			if err := server.Undo(ctx, m, r, d.Change); err != nil {
-				return fmt.Errorf("undo %s: %w", r.Name(), err)
-			}
-		}
+		return undo(ctx, m, j.Done)
 	}
 	return err
+}
+
+// undo puts back what was done, followers last, as package txn does.
+func undo(ctx context.Context, m *machine.Machine, done []doneStep) error {
+	var followers []doneStep
+	one := func(d doneStep) error {
+		r, err := resource.Decode(d.Spec)
+		if err != nil {
+			return err
+		}
+		if err := server.Undo(ctx, m, r, d.Change); err != nil {
+			return fmt.Errorf("undo %s: %w", r.Name(), err)
+		}
+		return nil
+	}
+	for _, d := range slices.Backward(done) {
+		r, err := resource.Decode(d.Spec)
+		if err != nil {
+			return err
+		}
+		if _, ok := r.(server.Follower); ok {
+			followers = append(followers, d)
+			continue
+		}
+		if err := one(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range followers {
+		if err := one(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refusals tries a plan and forecasts who could log in after it.

@@ -34,6 +34,7 @@ func Passwords() []server.Control {
 			cis("5.3.3.2.8", "5.3.3.2.8"),                     // for root too
 			cis("5.3.3.4.3", "5.3.3.4.3"),                     // hash in PAM
 			cis("5.4.1.4", "5.4.1.4"), stig("UBTU-24-400400"), // hash in login.defs
+			nist("IA-5(c)", "IA-5(1)(a)", "IA-5(1)(b)", "IA-5(1)(c)", "IA-5(4)", "CM-6(a)"),
 		),
 		LocksOut: true,
 		Wants:    wantQuality,
@@ -134,19 +135,41 @@ func wantStack(ctx context.Context, r server.Reader, demands []demand) ([]server
 	if err := mendStack(ctx, r, f, demands); err != nil {
 		return nil, err
 	}
-	var all []server.Resource
-	if f.String() != e.Content {
-		all = append(all, edited(passwordFile, e, f.String()))
-	}
 	_, err = r.Read(ctx, qualityProfile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// Installing the package enables the profile, if nobody has edited the file.
+	var all []server.Resource
+	// Installing the package enables the profile, if nobody has edited the files.
 	if err == nil && checks(f) == nil {
-		all = append(all, resource.PAM{Profile: path.Base(qualityProfile)})
+		merges, err := mergeable(ctx, r, map[string]string{passwordFile: f.String()})
+		if err != nil {
+			return nil, err
+		}
+		if merges {
+			all = append(all, resource.PAM{Profile: path.Base(qualityProfile)})
+		} else {
+			f = withCheck(f)
+		}
+	}
+	if f.String() != e.Content {
+		all = append([]server.Resource{edited(passwordFile, e, f.String())}, all...)
 	}
 	return wantHash(ctx, r, f, all)
+}
+
+// withCheck puts the check into a stack that pam-auth-update leaves alone, as
+// the package's profile would: pam_unix then stores what was checked.
+func withCheck(f pam.File) pam.File {
+	f = f.First(pam.Line{Type: "password", Control: "requisite", Module: qualityModule, Args: []string{"retry=3"}})
+	for _, p := range f.Stack("password") {
+		if path.Base(p.Module) == "pam_unix.so" && !p.Has("use_authtok") {
+			line := p.Line
+			line.Args = append([]string{"use_authtok"}, p.Args...)
+			f.Replace(p, line)
+		}
+	}
+	return f
 }
 
 // checks returns the line that lets the check refuse a password before it is

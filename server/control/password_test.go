@@ -103,6 +103,48 @@ func TestMendStack(t *testing.T) {
 	}
 }
 
+// pam-auth-update is asked only where it would write.
+func TestOwnBlocks(t *testing.T) {
+	const saved = "Module: pwquality\nrequisite\t\t\tpam_pwquality.so retry=3\nModule: unix\n[success=end default=ignore]\tpam_unix.so obscure use_authtok try_first_pass yescrypt\nModule: keyring\noptional\tpam_gnome_keyring.so\n"
+	block := func(primary, additional string) string {
+		return "# top\n" + pamPrimary + "\n" + primary + pamFallback + "\npassword requisite pam_deny.so\n" + pamAdditional + "\n" + additional + pamEnd + "\n"
+	}
+	const unix = "password\t[success=1 default=ignore]\tpam_unix.so obscure sha512\n"
+	for name, tt := range map[string]struct {
+		text string
+		want bool
+	}{
+		"what it wrote":            {block("password\trequisite\t\t\tpam_pwquality.so retry=5\n"+unix, "password\toptional\tpam_gnome_keyring.so\n"), true},
+		"one of its lines is gone": {block(unix, ""), true},
+		"a line of somebody else":  {block("password required pam_pwhistory.so\n"+unix, ""), false},
+		"another order":            {block("password\toptional\tpam_gnome_keyring.so\n"+unix, ""), false},
+		"a comment of somebody":    {block(unix+"# tom was here\n", ""), false},
+		"no comments of its own":   {unix, false},
+		"no second block":          {pamPrimary + "\n" + unix + pamFallback + "\n", false},
+	} {
+		if got := ownBlocks(tt.text, "password", saved); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Where pam-auth-update writes nothing any more, the check comes first and
+// pam_unix stores what it has checked; a second look finds nothing to do.
+func TestWithCheck(t *testing.T) {
+	guide := "# mine\npassword\t[success=1 default=ignore]\tpam_unix.so obscure try_first_pass yescrypt\npassword\trequisite\t\t\tpam_deny.so\n"
+	want := "# mine\npassword\trequisite\t\t\tpam_pwquality.so retry=3\n" +
+		"password\t[success=1 default=ignore]\tpam_unix.so use_authtok obscure try_first_pass yescrypt\npassword\trequisite\t\t\tpam_deny.so\n"
+	f := withCheck(pam.Parse(guide))
+	if f.String() != want || checks(f) == nil {
+		t.Errorf("got %q", f)
+	}
+	h := hosttest.Debian(t)
+	withModules(h)
+	if err := mendStack(t.Context(), h, f, guideDemands); err != nil || f.String() != want {
+		t.Errorf("mended: %v, %q", err, f)
+	}
+}
+
 // resourceNames are the names of what a control wants.
 func resourceNames(t *testing.T, wants func(context.Context, server.Reader, server.Config) ([]server.Resource, error), r server.Reader, c server.Config) []string {
 	t.Helper()
@@ -117,28 +159,50 @@ func resourceNames(t *testing.T, wants func(context.Context, server.Reader, serv
 	return names
 }
 
-// The profile is wanted only where the package has brought it and nobody has
-// put the check into the stack by hand.
+// blocks is the first line of a stack where pam-auth-update keeps what it wrote.
+func blocks(stack string) string {
+	first, rest, _ := strings.Cut(stack, "\n")
+	if strings.Contains(first, qualityModule) {
+		second, others, _ := strings.Cut(rest, "\n")
+		first, rest = first+"\n"+second, others
+	}
+	if first != "" {
+		first += "\n"
+	}
+	return pamPrimary + "\n" + first + pamFallback + "\n" + rest + pamAdditional + "\n" + pamEnd + "\n"
+}
+
+// The profile is wanted only where the package has brought it, nobody has put
+// the check into the stack by hand, and pam-auth-update would write; where it
+// would not, the check is put in by hand.
 func TestProfileIsWanted(t *testing.T) {
 	tests := []struct {
 		name, stack string
 		profile     bool
 		want        bool
 	}{
-		{"before the package is there", stock, false, false},
-		{"not enabled", stock, true, true},
-		{"enabled", checked, true, false},
+		{"before the package is there", blocks(stock), false, false},
+		{"not enabled", blocks(stock), true, true},
+		{"enabled", blocks(checked), true, false},
+		{"not enabled, and not for pam-auth-update to enable", stock, true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := hosttest.Debian(t)
 			withModules(h)
+			for _, k := range pamKinds {
+				h.Put("/etc/pam.d/common-"+k.file, blocks(""))
+			}
+			h.Put("/var/lib/pam/password", "Module: unix\n[success=end default=ignore]\tpam_unix.so obscure yescrypt\n")
 			h.Put(passwordFile, tt.stack)
 			if tt.profile {
 				h.Put(qualityProfile, "Name: Pwquality\n")
 			}
 			names := strings.Join(resourceNames(t, wantQuality, h, server.Config{}), "\n")
 			if got := strings.Contains(names, resource.PAM{Profile: "pwquality"}.Name()); got != tt.want {
+				t.Errorf("wants\n%s", names)
+			}
+			if edits := tt.stack == stock && tt.profile; strings.Contains(names, "file "+passwordFile) != edits {
 				t.Errorf("wants\n%s", names)
 			}
 		})

@@ -21,6 +21,7 @@ func SSH() []server.Control {
 				sshCIS("5.1.19", "5.1.20"), sshSTIG("UBTU-24-300031"), // PermitEmptyPasswords
 				sshCIS("5.1.10", "5.1.10"), sshCIS("5.1.11", "5.1.11"), // HostbasedAuthentication, IgnoreRhosts
 				sshCIS("5.1.22", "5.1.23"), sshSTIG("UBTU-24-500050"), // UsePAM
+				nist("AC-3", "AC-17(a)", "CM-6(a)", "CM-7(a)", "CM-7(b)"), // the first two
 			),
 			LocksOut: true,
 		}, sshDropIn{file: "00-holdfast-keys-only.conf", settings: keysOnly}, cloudInit),
@@ -30,7 +31,7 @@ func SSH() []server.Control {
 			Title:      "Nobody logs in as root over SSH",
 			Why:        "Every attacker knows the name root, and who logs in as root leaves no name behind.",
 			Severity:   server.High,
-			References: slices.Concat(sshCIS("5.1.20", "5.1.21"), sshANSSI("R33")),
+			References: slices.Concat(sshCIS("5.1.20", "5.1.21"), sshANSSI("R33"), nist("AC-6(2)", "AC-17(a)", "IA-2", "IA-2(5)", "CM-6(a)", "CM-7(a)", "CM-7(b)")),
 			LocksOut:   true,
 		}, sshDropIn{file: "00-holdfast-no-root.conf", settings: noRoot, before: breakGlassBlock}, breakGlassKey),
 		sshControl(server.Control{
@@ -42,6 +43,7 @@ func SSH() []server.Control {
 			References: slices.Concat(
 				sshCIS("5.1.6", "5.1.6"), sshCIS("5.1.12", "5.1.12"), sshCIS("5.1.15", "5.1.16"),
 				[]server.Reference{{Benchmark: "CIS Debian 13", Version: "1.0.0", Number: "5.1.13"}}, // post-quantum
+				nist("AC-17(2)"), // MACs
 			),
 			LocksOut: true,
 		}, sshDropIn{file: "00-holdfast-algorithms.conf", settings: algorithms}, nil, liveOffer),
@@ -49,13 +51,14 @@ func SSH() []server.Control {
 			ID:       "ssh-sessions",
 			Guide:    "3.7",
 			Title:    "SSH sessions are limited, logged and not forwarded",
-			Why:      "A forwarded agent or display lends the admin's rights to whoever has taken the server.",
+			Why:      "A forwarded display lends the admin's rights to whoever has taken the server.",
 			Severity: server.Medium,
 			References: slices.Concat(
 				sshCIS("5.1.16", "5.1.17"), sshCIS("5.1.17", "5.1.18"), sshCIS("5.1.18", "5.1.19"), // MaxAuthTries, MaxSessions, MaxStartups
 				sshCIS("5.1.13", "5.1.14"), sshCIS("5.1.7", "5.1.7"), sshCIS("5.1.14", "5.1.15"), // LoginGraceTime, ClientAlive, LogLevel
 				sshCIS("5.1.8", "5.1.8"), sshCIS("5.1.21", "5.1.22"), // forwarding, PermitUserEnvironment
-				sshSTIG("UBTU-24-300022"),
+				sshSTIG("UBTU-24-300022"), // X11
+				nist("AC-2(5)", "AC-12", "AC-17(a)", "SC-10", "CM-6(a)", "CM-7(a)", "CM-7(b)"), // ClientAlive, LogLevel, PermitUserEnvironment
 			),
 			LocksOut: true,
 		}, sshDropIn{file: "00-holdfast-sessions.conf", settings: sessions}, nil),
@@ -86,7 +89,8 @@ func noRoot(context.Context, server.Reader, server.Config) ([]setting, error) {
 	return []setting{{name: "PermitRootLogin", value: "no"}}, nil
 }
 
-// sessions leave AllowTcpForwarding as it is: a jump host needs it.
+// sessions leave AllowTcpForwarding as it is, because people use it; see
+// [Reach] for jump hosts and agents.
 func sessions(context.Context, server.Reader, server.Config) ([]setting, error) {
 	return []setting{
 		{name: "MaxAuthTries", value: "4", strict: within(1, 4)},
@@ -99,7 +103,6 @@ func sessions(context.Context, server.Reader, server.Config) ([]setting, error) 
 		{name: "StrictModes", value: "yes", global: true},
 		{name: "PermitUserEnvironment", value: "no", global: true},
 		{name: "X11Forwarding", value: "no"},
-		{name: "AllowAgentForwarding", value: "no"},
 		{name: "GatewayPorts", value: "no"},
 		{name: "PermitTunnel", value: "no"},
 	}, nil

@@ -107,16 +107,20 @@ func strongKeysOf(admin string) server.Proof {
 				return server.Answer{}, err
 			}
 			a := server.Answer{Holds: true, Command: "ssh-keygen -l -f " + file}
-			var weak, all []string
+			var weak, strong, all []string
 			for _, k := range keys {
 				all = append(all, k.String())
 				if err := k.Strong(); err != nil {
 					weak = append(weak, fmt.Sprintf("%s:%d: %v", file, k.Line, err))
+				} else {
+					strong = append(strong, k.String())
 				}
 			}
 			switch {
+			case len(weak) > 0 && len(strong) == 0:
+				a.Holds, a.Evidence = false, strings.Join(weak, "\n")+"\n"+admin+" has no stronger key here yet, so it goes on opening the account"
 			case len(weak) > 0:
-				a.Holds, a.Evidence = false, strings.Join(weak, "\n")
+				a.Holds, a.Evidence = false, strings.Join(weak, "\n")+"\nbeside a stronger one, with which it is not needed: "+strings.Join(strong, ", ")
 			case len(all) == 0:
 				a.Evidence = "there are no keys yet"
 				a.Command = "getent passwd " + admin

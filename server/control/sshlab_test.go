@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-security/holdfast/server/lab/labtest"
 )
 
-var sshControls = []string{"ssh-keys-only", "ssh-no-root", "ssh-algorithms", "ssh-sessions", "ssh-strong-keys"}
+var sshControls = []string{"ssh-keys-only", "ssh-no-root", "ssh-algorithms", "ssh-sessions", "ssh-jump", "ssh-strong-keys"}
 
 var sshConfig = server.Config{
 	Site: "lab", Server: "app-1", Port: 22,
@@ -152,6 +152,23 @@ ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null | grep -q ssh-ed25519; systemctl is
 /usr/sbin/sshd -T -C user=bob,host=x,addr=10.0.0.1 >/tmp/t; grep -qx 'maxauthtries 3' /tmp/t; grep -qx 'maxsessions 1' /tmp/t; rm /tmp/t`,
 		},
 		{
+			name:   "a jump host that forbids what it is for",
+			setup:  `printf '%s\n' 'AllowTcpForwarding no' 'DisableForwarding yes' 'PermitOpen none' 'AllowAgentForwarding yes' 'Match User bob' ' PermitOpen 127.0.0.1:80' >>/etc/ssh/sshd_config` + reload,
+			cause:  "anna: allowtcpforwarding no, permitopen none, disableforwarding yes",
+			config: func(c *server.Config) { c.Jump = true },
+			then: `/usr/sbin/sshd -T -C user=anna,host=x,addr=10.0.0.1 >/tmp/t
+grep -qx 'allowtcpforwarding local' /tmp/t; grep -qx 'permitopen any' /tmp/t; grep -qx 'disableforwarding no' /tmp/t; grep -qx 'allowagentforwarding no' /tmp/t
+/usr/sbin/sshd -T -C user=bob,host=x,addr=10.0.0.1 >/tmp/t
+grep -qx 'allowtcpforwarding no' /tmp/t; grep -qx 'permitopen 127.0.0.1:80' /tmp/t; grep -qx 'disableforwarding yes' /tmp/t; grep -qx 'allowagentforwarding no' /tmp/t; rm /tmp/t`,
+		},
+		{
+			name:   "agents that the site asks for",
+			setup:  `echo 'AllowAgentForwarding no' >/etc/ssh/sshd_config.d/60-agent.conf` + reload,
+			cause:  "allowagentforwarding no",
+			config: func(c *server.Config) { c.AgentForwarding = true },
+			then:   `/usr/sbin/sshd -T -C user=anna,host=x,addr=10.0.0.1 | grep -qx 'allowagentforwarding yes'`,
+		},
+		{
 			name:  "the break-glass key",
 			setup: `mkdir -p -m 700 /root/.ssh; printf 'Match Address 10.0.0.0/8\n PermitRootLogin yes\n' >/etc/ssh/sshd_config.d/70-lan.conf` + reload,
 			cause: "70-lan.conf:2: PermitRootLogin yes",
@@ -169,7 +186,7 @@ grep -q '^restrict,pty,from="10.20.0.0/16,2001:db8::/32" ssh-ed25519 ' /etc/ssh/
 			setup: `useradd -m -s /bin/bash anna; install -d -m 700 -o anna -g anna ~anna/.ssh
 ssh-keygen -q -t rsa -b 2048 -N '' -f /tmp/k; install -m 600 -o anna -g anna /tmp/k.pub ~anna/.ssh/authorized_keys; rm /tmp/k /tmp/k.pub`,
 			cause:   "ssh-rsa of 2048 bits",
-			finding: "/home/anna/.ssh/authorized_keys:1: ssh-rsa of 2048 bits",
+			finding: "anna has no stronger key here yet, so it goes on opening the account",
 		},
 		{
 			name:    "a new RSA key of 2048 bits",

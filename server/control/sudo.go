@@ -29,6 +29,7 @@ func Sudo() []server.Control {
 			cis("5.2.4", "5.2.4"), stig("UBTU-24-300021"), stig("UBTU-24-300020"), // NOPASSWD
 			cis("5.2.5", "5.2.5"), // !authenticate
 			cis("5.2.6", "5.2.6"), // timestamp_timeout
+			nist("IA-11", "CM-6(a)"),
 		),
 		LocksOut: true,
 		Wants:    wantSudo,

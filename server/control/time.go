@@ -24,7 +24,7 @@ func Time() []server.Control {
 		Why:      "A second factor is refused, and logs mislead, when the clock is wrong.",
 		Severity: server.Medium,
 		References: slices.Concat(
-			cis("2.3.1.1", "2.3.1.1"), anssi("R71"),
+			cis("2.3.1.1", "2.3.1.1"), anssi("R71"), nist("AU-8(1)(a)"),
 		),
 		Wants:  wantTime,
 		Proofs: func(server.Config) []server.Proof { return []server.Proof{oneTimeDaemon, clockInSync} },

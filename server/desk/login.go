@@ -214,9 +214,9 @@ type memory struct {
 	users map[string]string // by site and server
 }
 
-// MemoryFile returns where a desk remembers logins by default: below
+// StateDir returns where a desk keeps what it must remember: below
 // $XDG_STATE_HOME, or the user's configuration directory.
-func MemoryFile() (string, error) {
+func StateDir() (string, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
 	if dir == "" || !filepath.IsAbs(dir) {
 		var err error
@@ -224,7 +224,13 @@ func MemoryFile() (string, error) {
 			return "", err
 		}
 	}
-	return filepath.Join(dir, "holdfast", "logins.json"), nil
+	return filepath.Join(dir, "holdfast"), nil
+}
+
+// MemoryFile returns where a desk remembers logins by default: in [StateDir].
+func MemoryFile() (string, error) {
+	dir, err := StateDir()
+	return filepath.Join(dir, "logins.json"), err
 }
 
 func (d *Desk) remember(server, user string) {

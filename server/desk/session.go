@@ -11,12 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/protocol"
 	"golang.org/x/crypto/ssh"
 )
 
 // Root is where daemons lie on a server, each under its SHA-256.
-const Root = "/usr/local/lib/holdfast"
+const Root = server.ProgramDir
 
 // closeGrace is how long a daemon has to end after its input has.
 const closeGrace = 3 * time.Second

@@ -3,6 +3,9 @@
 // in which a plan was tried; [Refuse] compares the two and says in words why a
 // plan must not be carried out.
 //
+// What the firewall will do is told from the policy ([RefusePackets]) and from
+// what listens ([CutOff]).
+//
 // It asks the programs that decide: sshd -T -C for each account and address,
 // sudo -l -U for each account; and it reads what they would read: the account
 // and its shell, its state in /etc/shadow, the files with its keys, their
@@ -17,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/sshd"
@@ -129,7 +133,8 @@ func Look(ctx context.Context, r server.Reader, c server.Config, from string) ([
 }
 
 // Refuse says why a plan that leads from before to after must not be carried
-// out; nil if nothing speaks against it.
+// out; nil if nothing speaks against it. What the site wants an admin to lose
+// does not, as long as one admin can do the work.
 func Refuse(before, after []Access, c server.Config) []string {
 	var why []string
 	working := false
@@ -137,11 +142,10 @@ func Refuse(before, after []Access, c server.Config) []string {
 		switch a.Kind {
 		case Admin:
 			working = working || a.Key.Works && a.Root.Works
-			if !a.Key.Works && !late(a, c) {
-				why = append(why, fmt.Sprintf("the admin %s could not log in with a key: %s", a.Account, a.Key.Why))
-			}
-			if was, ok := find(before, a); ok && was.full() && a.Key.Works && !a.Root.Works {
-				why = append(why, fmt.Sprintf("the admin %s could not become root any more: %s", a.Account, a.Root.Why))
+			if loss := lossOf(a, before); loss != "" {
+				if _, wanted := c.MayLose(a.Account, time.Now()); !wanted && !late(a, c) {
+					why = append(why, "the admin "+a.Account+" "+loss)
+				}
 			}
 		case BreakGlass:
 			if a.Account == "root" && !a.Key.Works {
@@ -164,6 +168,38 @@ func late(a Access, c server.Config) bool {
 	return a.Code && a.Key.Why == notEnrolled && slices.ContainsFunc(c.Admins, func(one server.Admin) bool {
 		return one.Name == a.Account && one.Factor == server.CodeAlways
 	})
+}
+
+// Wanted says which of the losses that a plan brings, or leaves, the site wants,
+// and why.
+func Wanted(before, after []Access, c server.Config) []string {
+	var all []string
+	for _, a := range after {
+		loss := lossOf(a, before)
+		l, wanted := c.MayLose(a.Account, time.Now())
+		if a.Kind != Admin || loss == "" || !wanted {
+			continue
+		}
+		text := fmt.Sprintf("wanted by the site file: %s %s (%s", a.Account, loss, l.Reason)
+		if l.Until != "" {
+			text += ", until " + string(l.Until)
+		}
+		all = append(all, text+")")
+	}
+	return all
+}
+
+// lossOf says what an admin cannot do as a shows; "" if nothing is lost. Not
+// being able to become root counts only for who could before: a new admin has no
+// password yet.
+func lossOf(a Access, before []Access) string {
+	if !a.Key.Works {
+		return "could not log in with a key: " + a.Key.Why
+	}
+	if was, ok := find(before, a); ok && was.full() && !a.Root.Works {
+		return "could not become root any more: " + a.Root.Why
+	}
+	return ""
 }
 
 func find(all []Access, a Access) (Access, bool) {

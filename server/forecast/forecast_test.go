@@ -83,6 +83,12 @@ func dir(owner string, mode fs.FileMode) server.Entry {
 	return server.Entry{Mode: fs.ModeDir | mode, Owner: owner}
 }
 
+func grouped(owner, group string, mode fs.FileMode) server.Entry {
+	e := dir(owner, mode)
+	e.Group = group
+	return e
+}
+
 func (f *fake) Output(_ context.Context, argv ...string) (string, error) {
 	line := strings.Join(argv, " ")
 	for prefix, err := range f.broken {
@@ -199,6 +205,15 @@ func TestLook(t *testing.T) {
 		{name: "a key for one command", change: func(f *fake) { f.keys(`command="/bin/backup" ` + annaKey) },
 			anna: "key no: ssh-ed25519 (anna@desk) only runs /bin/backup, password yes, root yes"},
 		{name: "a home that others may write", change: func(f *fake) { f.entries["/home/anna"] = dir("anna", 0o775) },
+			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
+		{name: "a home that only her own group may write", change: func(f *fake) { f.entries["/home/anna"] = grouped("anna", "anna", 0o775) }},
+		{name: "a home that her group and another in it may write", change: func(f *fake) {
+			f.entries["/home/anna"] = grouped("anna", "anna", 0o775)
+			f.group = strings.Replace(f.group, "anna:x:1000:", "anna:x:1000:www", 1)
+		}, anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
+		{name: "a home that another group may write", change: func(f *fake) { f.entries["/home/anna"] = grouped("anna", "www", 0o775) },
+			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
+		{name: "a home that all may write", change: func(f *fake) { f.entries["/home/anna"] = grouped("anna", "anna", 0o777) },
 			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because others may write /home/anna (StrictModes), password yes, root yes"},
 		{name: "keys that belong to another", change: func(f *fake) { f.entries["/home/anna/.ssh"] = dir("bob", 0o700) },
 			anna: "key no: sshd does not read /home/anna/.ssh/authorized_keys because /home/anna/.ssh belongs to bob (StrictModes), password yes, root yes"},
@@ -321,8 +336,10 @@ func TestRefuse(t *testing.T) {
 	glass := forecast.Access{Account: "root", Kind: forecast.BreakGlass, From: "10.0.0.1"}
 	tests := []struct {
 		name          string
+		config        func(*server.Config)
 		before, after []forecast.Access
 		want          []string
+		wanted        []string // what forecast.Wanted says
 	}{
 		{name: "a stock server with its first admin",
 			before: []forecast.Access{with(anna, none, none, none), root},
@@ -353,6 +370,29 @@ func TestRefuse(t *testing.T) {
 			before: []forecast.Access{anna, root},
 			after:  []forecast.Access{anna, with(glass, no("AllowUsers"), no("x"), yes), shut},
 			want:   []string{"the break-glass key would not open root from 10.0.0.1: AllowUsers"}},
+		{name: "one of two admins is to be kept out", config: wantsLost("bob", ""),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, no("AllowGroups"), no("x"), yes), shut},
+			wanted: []string{"wanted by the site file: bob could not log in with a key: AllowGroups (left)"}},
+		{name: "an admin is to lose sudo for a while", config: wantsLost("bob", "9999-12-31"),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, yes, no("x"), no("no rule")), shut},
+			wanted: []string{"wanted by the site file: bob could not become root any more: no rule (left, until 9999-12-31)"}},
+		{name: "it is not wanted any more", config: wantsLost("bob", "2020-01-01"),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, no("AllowGroups"), no("x"), yes), shut},
+			want:   []string{"the admin bob could not log in with a key: AllowGroups"}},
+		{name: "another's loss is wanted", config: wantsLost("carol", ""),
+			before: []forecast.Access{anna, bob, root},
+			after:  []forecast.Access{anna, with(bob, no("AllowGroups"), no("x"), yes), shut},
+			want:   []string{"the admin bob could not log in with a key: AllowGroups"}},
+		{name: "nothing is lost that was to be", config: wantsLost("bob", ""),
+			before: []forecast.Access{anna, bob, root}, after: []forecast.Access{anna, bob, shut}},
+		{name: "the last admin cannot be wanted to go", config: wantsLost("anna", ""),
+			before: []forecast.Access{anna, root},
+			after:  []forecast.Access{with(anna, no("AllowGroups"), no("x"), yes), shut},
+			want:   []string{"no admin could log in with a key and become root; anna can today and could not any more; root can today and could not any more"},
+			wanted: []string{"wanted by the site file: anna could not log in with a key: AllowGroups (left)"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -360,9 +400,22 @@ func TestRefuse(t *testing.T) {
 			if !slices.ContainsFunc(tt.after, func(a forecast.Access) bool { return a.Kind == forecast.Admin }) {
 				c.Admins = nil
 			}
+			if tt.config != nil {
+				tt.config(&c)
+			}
+			if got := forecast.Wanted(tt.before, tt.after, c); !slices.Equal(got, tt.wanted) {
+				t.Errorf("wanted: got  %q\nwant %q", got, tt.wanted)
+			}
 			if got := forecast.Refuse(tt.before, tt.after, c); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// wantsLost makes a site want that an account loses access.
+func wantsLost(account string, until server.Day) func(*server.Config) {
+	return func(c *server.Config) {
+		c.LosesAccess = []server.LostAccess{{Account: account, Reason: "left", Until: until}}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-security/holdfast/server/factor"
+	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/sshd"
 )
 
@@ -165,6 +166,19 @@ func (l *looker) trustedKeys(ctx context.Context, a account, s sshd.Settings) (k
 	return keys, why, nil
 }
 
+// alone reports whether the owner of a file is the only member of its group.
+// Debian and Ubuntu patch sshd to trust a file that such a group may write.
+func (l *looker) alone(e server.Entry) bool {
+	members, owner := 0, false
+	for _, a := range l.accounts {
+		if slices.Contains(a.groups, e.Group) {
+			members++
+			owner = owner || a.Name == e.Owner
+		}
+	}
+	return members == 1 && owner
+}
+
 // loose says which part of a path others could have written, "" if none:
 // sshd's StrictModes reads no keys then. It looks at the file and its
 // directories up to the home directory, or to the root.
@@ -177,7 +191,7 @@ func (l *looker) loose(ctx context.Context, a account, file string) (string, err
 		if e.Owner != "root" && e.Owner != "0" && e.Owner != a.Name && e.Owner != strconv.Itoa(a.UID) {
 			return fmt.Sprintf("sshd does not read %s because %s belongs to %s (StrictModes)", file, p, e.Owner), nil
 		}
-		if e.Mode.Perm()&0o022 != 0 {
+		if e.Mode.Perm()&0o002 != 0 || e.Mode.Perm()&0o020 != 0 && !l.alone(e) {
 			return fmt.Sprintf("sshd does not read %s because others may write %s (StrictModes)", file, p), nil
 		}
 		if p == path.Clean(a.Home) || p == "/" {

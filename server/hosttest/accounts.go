@@ -15,12 +15,12 @@ import (
 )
 
 // accountPrograms imitate the tools of shadow 4.13 and 4.17 as Debian builds
-// them: useradd, usermod, userdel, chpasswd with and without -e, chage -d, and
-// pkill, which finds nobody.
+// them: useradd, usermod, userdel, chpasswd with and without -e, chage -d, pkill,
+// which finds nobody, and mv.
 func accountPrograms() map[string]Program {
 	return map[string]Program{
 		"useradd": useradd, "usermod": usermod, "userdel": userdel, "chpasswd": chpasswd, "chage": chage,
-		"pkill": pkill,
+		"pkill": pkill, "mv": mv,
 	}
 }
 
@@ -145,7 +145,7 @@ func (h *Host) missingGroup(list string) string {
 
 func useradd(_ context.Context, h *Host, _ string, argv []string) (string, error) {
 	v, rest := options(argv, "dsKGkg")
-	h.knows(argv, v, "mdUsKG")
+	h.knows(argv, v, "mMdUsKG")
 	name := rest[0]
 	switch {
 	case h.hasLine("/etc/passwd", name):
@@ -258,3 +258,22 @@ func chage(_ context.Context, h *Host, _ string, argv []string) (string, error) 
 
 // pkill says that there is no process to end.
 func pkill(context.Context, *Host, string, []string) (string, error) { return "", Exit{Status: 1} }
+
+// mv moves a tree to a place where nothing is.
+func mv(_ context.Context, h *Host, _ string, argv []string) (string, error) {
+	n := len(argv)
+	if n < 4 || argv[n-3] != "-T" || !h.Exists(argv[n-2]) || h.Exists(argv[n-1]) {
+		h.t.Errorf("the imitated mv cannot do %q", argv)
+		return "", Exit{1, "usage"}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from, to := argv[n-2], argv[n-1]
+	for p, e := range maps.Clone(h.entries) {
+		if p == from || strings.HasPrefix(p, from+"/") {
+			h.touch(to+strings.TrimPrefix(p, from), e)
+		}
+	}
+	h.drop(from)
+	return "", nil
+}

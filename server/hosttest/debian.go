@@ -37,6 +37,7 @@ func Debian(t testing.TB) *Host {
 		return "", Exit{2, ""}
 	})
 	h.programs["systemctl"] = systemctl
+	h.programs["nft"] = nft
 
 	h.Put("/etc/passwd", `root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
@@ -78,6 +79,7 @@ debian:!:19701:0:99999:7:::
 	h.AddUnit("ssh.service", "enabled", "active", "/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf")
 	h.AddUnit("ssh.socket", "disabled", "inactive")
 	h.AddUnit("systemd-timesyncd.service", "disabled", "inactive")
+	h.AddUnit("nftables.service", "disabled", "inactive", "/etc/systemd/system/nftables.service.d/*.conf")
 	h.AddUnit("user.slice", "static", "active")
 	h.AddUnit("forbidden.service", "masked", "inactive")
 	return h

@@ -45,6 +45,7 @@ type Host struct {
 	packages map[string]string // dpkg's word by name
 	lists    bool              // the package lists are there
 	units    map[string]unit
+	tables   map[string]string // nftables, by family and name
 	booted   time.Time
 	clock    time.Time
 	closed   bool
@@ -57,7 +58,7 @@ type Host struct {
 func New(t testing.TB) *Host {
 	h := &Host{
 		t: t, entries: map[string]server.Entry{"/": directoryEntry(0o755)}, programs: basics(),
-		packages: map[string]string{}, units: map[string]unit{}, lists: true,
+		packages: map[string]string{}, units: map[string]unit{}, tables: map[string]string{}, lists: true,
 		// Files are older than the test, so that daemons have read them.
 		clock: time.Now().Add(-24 * time.Hour).Truncate(time.Second),
 	}
@@ -319,14 +320,14 @@ func (h *Host) Remove(ctx context.Context, name string) error {
 
 // String prints the host: every entry, package and unit that is there, without
 // times, without /proc and /run, which a boot would make anew, and without the
-// passwords in the vault, which stay for whoever may need them again.
+// passwords and homes in the vault, which stay for whoever may need them again.
 func (h *Host) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.entries)) {
 		if strings.HasPrefix(name, "/run") || strings.HasPrefix(name, "/proc") ||
-			strings.HasPrefix(name, server.StateDir+"/vault/password-") || strings.HasPrefix(name, server.StateDir+"/vault/factor-") {
+			strings.HasPrefix(name, server.StateDir+"/vault/password-") || strings.HasPrefix(name, server.StateDir+"/vault/factor-") || strings.HasPrefix(name, server.StateDir+"/vault/home-") {
 			continue
 		}
 		e := h.entries[name]
@@ -344,6 +345,9 @@ func (h *Host) String() string {
 	for _, name := range slices.Sorted(maps.Keys(h.units)) {
 		u := h.units[name]
 		fmt.Fprintf(&b, "unit %s %s %s\n", name, u.Boot, u.Now)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.tables)) {
+		fmt.Fprintf(&b, "table %s %q\n", name, h.tables[name])
 	}
 	return b.String()
 }
@@ -368,7 +372,8 @@ func (h *Host) Copy() *Host {
 func (h *Host) copy(world bool) *Host {
 	c := &Host{
 		t: h.t, world: world, entries: maps.Clone(h.entries), programs: maps.Clone(h.programs),
-		packages: maps.Clone(h.packages), lists: h.lists, units: maps.Clone(h.units), booted: h.booted, clock: h.clock,
+		packages: maps.Clone(h.packages), lists: h.lists, units: maps.Clone(h.units),
+		tables: maps.Clone(h.tables), booted: h.booted, clock: h.clock,
 	}
 	for name, e := range c.entries {
 		e.Xattrs = maps.Clone(e.Xattrs)

@@ -19,6 +19,7 @@ type unit struct {
 	Runs       int               // how often something was started or reloaded
 	Config     []string          // patterns of what it reads
 	Loaded     map[string]string // what it has read, by path
+	Known      map[string]string // what the manager has read, by path
 	CannotRun  bool
 }
 
@@ -28,6 +29,7 @@ func (h *Host) AddUnit(name, boot, now string, config ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := unit{Boot: boot, Now: "inactive", Config: config}
+	u.Known = h.config(u)
 	if now == "active" {
 		h.start(name, &u)
 	}
@@ -71,7 +73,7 @@ func (h *Host) start(name string, u *unit) {
 }
 
 // systemctl imitates systemctl of systemd 252: show, enable, disable, start,
-// stop, reload, try-restart.
+// stop, reload, try-restart, daemon-reload.
 func systemctl(_ context.Context, h *Host, _ string, argv []string) (string, error) {
 	name := argv[len(argv)-1]
 	h.mu.Lock()
@@ -82,6 +84,13 @@ func systemctl(_ context.Context, h *Host, _ string, argv []string) (string, err
 	}
 	if h.world {
 		return "", fmt.Errorf("must not be run in a World: %s", strings.Join(argv, " "))
+	}
+	if name == "daemon-reload" {
+		for name, u := range h.units {
+			u.Known = h.config(u)
+			h.units[name] = u
+		}
+		return "", nil
 	}
 	if !found {
 		return "", Exit{Status: 5, Output: "Unit " + name + " not found.\n"}
@@ -132,8 +141,12 @@ func (h *Host) show(u unit, found bool, argv []string) string {
 		at := u.Reloaded.UTC().Format("Mon 2006-01-02 15:04:05 MST")
 		reload = fmt.Sprintf("start_time=[%s] ; stop_time=[%s] ; pid=%d ; code=exited ; status=0", at, at, 1000+u.Runs)
 	}
+	older := "no"
+	if !maps.Equal(u.Known, h.config(u)) {
+		older = "yes"
+	}
 	all := map[string]string{
-		"LoadState": load, "UnitFileState": u.Boot, "ActiveState": u.Now, "InvocationID": u.Invocation,
+		"NeedDaemonReload": older, "LoadState": load, "UnitFileState": u.Boot, "ActiveState": u.Now, "InvocationID": u.Invocation,
 		"ExecMainStartTimestamp":          started,
 		"ExecMainStartTimestampMonotonic": fmt.Sprint(mono.Microseconds()),
 		"StateChangeTimestampMonotonic":   fmt.Sprint(u.Runs),

@@ -11,6 +11,7 @@
 package pam
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -181,6 +182,23 @@ type Place struct {
 func (f File) Replace(p Place, with Line) {
 	text := f.rows[p.row].text
 	f.rows[p.row] = row{text: with.String() + text[len(strings.TrimRight(text, "\r\n")):], rule: &with}
+}
+
+// First returns the file with a line before all others of its type, where no
+// jump leads over it; where there is none, at the end.
+func (f File) First(l Line) File {
+	at := len(f.rows)
+	for i, r := range f.rows {
+		if r.rule != nil && r.rule.Type == l.Type {
+			at = i
+			break
+		}
+	}
+	rows := slices.Clone(f.rows)
+	if at == len(rows) && at > 0 && !strings.HasSuffix(rows[at-1].text, "\n") {
+		rows[at-1].text += "\n"
+	}
+	return File{rows: slices.Insert(rows, at, row{text: l.String() + "\n", rule: &l})}
 }
 
 // Drop takes a line away. A line that an earlier one jumps over stands where a

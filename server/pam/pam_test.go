@@ -1,6 +1,7 @@
 package pam_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/holdfast-security/holdfast/server/pam"
@@ -31,6 +32,22 @@ func TestString(t *testing.T) {
 	}
 	if got := f.String(); got != stock {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestFirst(t *testing.T) {
+	line := pam.Line{Type: "password", Control: "requisite", Module: "pam_x.so", Args: []string{"a"}}
+	const text = "password\trequisite\t\t\tpam_x.so a\n"
+	for have, want := range map[string]string{
+		stock:                    strings.Replace(stock, "password\t[", text+"password\t[", 1),
+		"":                       text,
+		"# nothing":              "# nothing\n" + text,
+		"auth required pam_y.so": "auth required pam_y.so\n" + text,
+	} {
+		f := pam.Parse(have)
+		if got := f.First(line).String(); got != want || f.String() != have {
+			t.Errorf("of %q came %q, want %q", have, got, want)
+		}
 	}
 }
 

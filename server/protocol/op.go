@@ -17,6 +17,8 @@ const (
 	OpHello Op = "hello"
 	// OpAudit takes [AuditRequest] and gives [AuditResult].
 	OpAudit Op = "audit"
+	// OpAudits takes [AuditsRequest] and gives [AuditsResult].
+	OpAudits Op = "audits"
 	// OpPlan takes [PlanRequest] and gives [Plan].
 	OpPlan Op = "plan"
 	// OpCanary takes [CanaryRequest], sends an event once the candidate's sshd
@@ -147,6 +149,19 @@ type AuditResult struct {
 	Open *Transaction `json:"open,omitempty"`
 }
 
+// AuditsRequest asks for the audits that a server has made by itself.
+type AuditsRequest struct {
+	// After is a time: those are asked for that were made later.
+	After time.Time `json:"after,omitzero"`
+}
+
+// AuditsResult are audits that a server has made by itself, earliest first.
+type AuditsResult struct {
+	Audits []server.AuditRecord `json:"audits"`
+	// More says that there are later ones.
+	More bool `json:"more,omitempty"`
+}
+
 // PlanRequest asks for what would have to change.
 type PlanRequest struct {
 	Config server.Config `json:"config"`
@@ -162,6 +177,8 @@ type Plan struct {
 	Errors map[string]string `json:"errors,omitempty"`
 	// Refusals are the reasons why this plan will not be applied.
 	Refusals []string `json:"refusals,omitempty"`
+	// Excepted are the exceptions whose controls were left out.
+	Excepted []server.Exception `json:"excepted,omitempty"`
 	// Notes are what a person should know, such as what an older site file
 	// would revert.
 	Notes []string `json:"notes,omitempty"`

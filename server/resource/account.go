@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-security/holdfast/server"
@@ -13,6 +14,10 @@ import (
 
 // An Account is a local account for a person, with a group and a home of its
 // own. An account that exists keeps its number, home, password and groups.
+//
+// When it is removed its home is kept in the vault, and comes back with the
+// account: undo must not cost anybody's files, and neither must an undo that is
+// rolled back.
 type Account struct {
 	// Account is the account's name.
 	Account string `json:"account"`
@@ -61,6 +66,10 @@ func parseAccountState(s server.State) (shell string, groups []string, err error
 	return strings.TrimPrefix(lines[0], "shell "), strings.Fields(lines[1])[1:], nil
 }
 
+func (a Account) home() string { return "/home/" + a.Account }
+
+func (a Account) keptHome() string { return vaultDir + "/home-" + a.Account }
+
 // Get returns the shell and the groups that list the account as a member,
 // empty if there is no such account in /etc/passwd.
 func (a Account) Get(ctx context.Context, r server.Reader) (server.State, error) {
@@ -76,8 +85,8 @@ func (a Account) Get(ctx context.Context, r server.Reader) (server.State, error)
 }
 
 // Set makes the account, or gives it the shell and groups of s, or removes it
-// with its home if s is empty. Each is one command, so that no state in between
-// can be left behind.
+// and keeps its home if s is empty. What a removal that was cut off leaves is an
+// account without its home, which [Account.Sweep] mends.
 func (a Account) Set(ctx context.Context, h server.Host, s server.State) error {
 	if err := checkName("an account", a.Account); err != nil {
 		return err
@@ -107,37 +116,125 @@ func (a Account) Set(ctx context.Context, h server.Host, s server.State) error {
 	return run(ctx, h, "", "usermod", "-s", shell, "-G", strings.Join(groups, ","), a.Account)
 }
 
+// Sweep removes locks and drafts that a killed useradd, usermod or userdel has
+// left, and brings back the home of an account that was not removed after all.
+func (a Account) Sweep(ctx context.Context, h server.Host) error {
+	if err := sweepAccounts(ctx, h); err != nil {
+		return err
+	}
+	_, found, err := readAccount(ctx, h, a.Account)
+	if err != nil || !found {
+		return err
+	}
+	return a.bringHome(ctx, h)
+}
+
 // remove ends what the account still runs, such as the session of the operator
 // who undoes its creation, because userdel leaves an account alone that is in
-// use. Then it removes account and home.
+// use. Then it keeps the home and removes the account. If the account logs in
+// again meanwhile, it begins anew.
 func (a Account) remove(ctx context.Context, h server.Host) error {
-	err := h.Run(ctx, "", "pkill", "-KILL", "-u", a.Account)
-	const nobody = 1 // pkill's exit status if no process matched
-	if failed := (*server.CommandError)(nil); errors.As(err, &failed) && failed.Exit == nobody {
-		err = nil
+	return patiently(ctx, func() error {
+		if err := a.end(ctx, h); err != nil {
+			return err
+		}
+		if err := a.keepHome(ctx, h); err != nil {
+			return err
+		}
+		return h.Run(ctx, "", "userdel", a.Account)
+	})
+}
+
+// keepHome moves the home into the vault, beside one that may be there from
+// another time.
+func (a Account) keepHome(ctx context.Context, h server.Host) error {
+	_, found, err := readEntry(ctx, h, a.home())
+	if err != nil || !found {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("ending the processes of %s: %w", a.Account, err)
+	if err := makeVault(ctx, h); err != nil {
+		return err
 	}
-	return run(ctx, h, "", "userdel", "-r", a.Account)
+	if err := h.Run(ctx, "", "mv", "--backup=numbered", "-T", a.home(), a.keptHome()); err != nil {
+		return fmt.Errorf("keeping the home of %s: %w", a.Account, err)
+	}
+	if _, found, err = readEntry(ctx, h, a.home()); err == nil && found {
+		err = fmt.Errorf("the home of %s was moved away, but is still there", a.Account)
+	}
+	return err
+}
+
+// bringHome moves the home back from the vault, if it is there and nowhere else,
+// and gives it to the account if that has another number now.
+func (a Account) bringHome(ctx context.Context, h server.Host) error {
+	_, found, err := readEntry(ctx, h, a.home())
+	if err != nil || found {
+		return err
+	}
+	e, found, err := readEntry(ctx, h, a.keptHome())
+	if err != nil || !found {
+		return err
+	}
+	if e.Owner != a.Account || e.Group != a.Account {
+		if err := h.Run(ctx, "", "chown", "-R", "-h", a.Account+":"+a.Account, a.keptHome()); err != nil {
+			return err
+		}
+	}
+	if err := h.Run(ctx, "", "mv", "-T", a.keptHome(), a.home()); err != nil {
+		return fmt.Errorf("bringing the home of %s back: %w", a.Account, err)
+	}
+	if _, found, err = readEntry(ctx, h, a.home()); err == nil && !found {
+		err = fmt.Errorf("the home of %s was moved back, but is not there", a.Account)
+	}
+	return err
+}
+
+// end ends the processes that run as the account or were started by it and
+// became root, such as a sudo that waits for a password.
+func (a Account) end(ctx context.Context, h server.Host) error {
+	for _, uid := range []string{"--euid", "--uid"} {
+		err := h.Run(ctx, "", "pkill", "-KILL", uid, a.Account)
+		const nobody = 1 // pkill's exit status if no process matched
+		if failed := (*server.CommandError)(nil); errors.As(err, &failed) && failed.Exit == nobody {
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("ending the processes of %s: %w", a.Account, err)
+		}
+	}
+	return nil
 }
 
 // create makes the account as adduser of Debian would, with a home that is
-// closed to others.
+// closed to others: the one that was kept, if there is one.
 func (a Account) create(ctx context.Context, h server.Host) error {
-	home := "/home/" + a.Account
-	_, found, err := readEntry(ctx, h, home)
+	_, found, err := readEntry(ctx, h, a.home())
 	if err != nil {
 		return err
 	}
 	if found {
 		// useradd would take it as it is, whoever owns it, and undo would
-		// delete it.
-		return fmt.Errorf("%s exists although there is no account %s", home, a.Account)
+		// take it away.
+		return fmt.Errorf("%s exists although there is no account %s", a.home(), a.Account)
 	}
-	argv := []string{"useradd", "-m", "-d", home, "-U", "-s", a.Shell, "-K", "HOME_MODE=0700"}
+	e, kept, err := readEntry(ctx, h, a.keptHome())
+	if err != nil {
+		return err
+	}
+	argv := []string{"useradd", "-d", a.home(), "-U", "-s", a.Shell}
+	if kept {
+		argv = append(argv, "-M")
+		if _, err := strconv.Atoi(e.Owner); err == nil {
+			argv = append(argv, "-u", e.Owner) // the number that it had, since nobody has it now
+		}
+	} else {
+		argv = append(argv, "-m", "-K", "HOME_MODE=0700")
+	}
 	if len(a.Groups) > 0 {
 		argv = append(argv, "-G", strings.Join(a.Groups, ","))
 	}
-	return run(ctx, h, "", append(argv, a.Account)...)
+	if err := run(ctx, h, "", append(argv, a.Account)...); err != nil {
+		return err
+	}
+	return a.bringHome(ctx, h)
 }

@@ -91,3 +91,64 @@ func TestAccountRefuses(t *testing.T) {
 		})
 	}
 }
+
+// What somebody has put into a home is not lost by an undo, nor by one that is
+// rolled back, wherever it was cut off.
+func TestHomesAreKept(t *testing.T) {
+	alice := resource.Account{Account: "alice", Shell: "/bin/bash"}
+	const letter = "/home/alice/letters/one"
+	for _, cutOff := range []bool{false, true} {
+		h := hosttest.Debian(t)
+		change, err := server.Check(t.Context(), h, alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := server.Apply(t.Context(), h, alice, change); err != nil {
+			t.Fatal(err)
+		}
+		h.Put(letter, "dear Bob")
+		if cutOff { // between the two commands
+			if err := h.Run(t.Context(), "", "mv", "-T", "/home/alice", server.StateDir+"/vault/home-alice"); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := server.Undo(t.Context(), h, alice, change); err != nil {
+			t.Fatal(err)
+		}
+		if h.Exists("/home/alice") {
+			t.Error("the home is still there")
+		}
+		if !cutOff {
+			change.Before = ""
+			if _, err := server.Apply(t.Context(), h, alice, change); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := alice.Sweep(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Content(letter); got != "dear Bob" {
+			t.Errorf("the letter is %q", got)
+		}
+	}
+}
+
+func TestSweep(t *testing.T) {
+	h := hosttest.Debian(t)
+	h.Put("/proc/700/stat", "700 (usermod) S 1\n")
+	h.Put("/etc/shadow.700", "700\x00")
+	h.Put("/etc/shadow.lock", "700\x00")
+	h.Put("/etc/shadow+", "of the living\n")
+	h.Put("/etc/passwd.bak.2019", "a person's\n")
+	start := h.String()
+	h.Put("/etc/passwd.677", "677\x00")
+	h.Put("/etc/group.lock", "677\x00")
+	h.Put("/etc/group+", "half\n")
+	h.Put("/etc/nshadow", "half\n")
+	for _, r := range []server.Sweeper{resource.Account{Account: "debian"}, resource.Password{Account: "debian"}, resource.Aging{Account: "debian"}} {
+		if err := r.Sweep(t.Context(), h); err != nil {
+			t.Fatalf("%s: %v", r.Name(), err)
+		}
+		if h.String() != start {
+			t.Errorf("%s: the host is\n%s\nwant\n%s", r.Name(), h, start)
+		}
+	}
+}

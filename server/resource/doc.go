@@ -1,7 +1,7 @@
 // Package resource holds the kinds of things that controls are made of: files,
-// directories, packages, accounts, passwords, units, running daemons and PAM
-// profiles. Each is plain data with a wanted state ([server.Resource]); the
-// compare-and-set around it is package server's.
+// directories, links, packages, accounts, passwords, units, running daemons, PAM
+// profiles and tables of nftables. Each is plain data with a wanted state
+// ([server.Resource]); the compare-and-set around it is package server's.
 //
 // Every kind keeps the same promises. Set does one thing at a time and may be
 // called again after any error; a host that shows the state already is not

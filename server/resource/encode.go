@@ -61,6 +61,14 @@ func kindOf(r server.Resource) (string, error) {
 		return "aging", nil
 	case Factor:
 		return "factor", nil
+	case Table:
+		return "table", nil
+	case Link:
+		return "link", nil
+	case Loaded:
+		return "loaded", nil
+	case Started:
+		return "started", nil
 	}
 	return "", fmt.Errorf("%T is not a kind of resource", r)
 }
@@ -93,6 +101,14 @@ func Decode(s Spec) (server.Resource, error) {
 		return decode[Aging](s)
 	case "factor":
 		return decode[Factor](s)
+	case "table":
+		return decode[Table](s)
+	case "link":
+		return decode[Link](s)
+	case "loaded":
+		return decode[Loaded](s)
+	case "started":
+		return decode[Started](s)
 	}
 	return nil, fmt.Errorf("unknown kind of resource %q", s.Kind)
 }

@@ -30,9 +30,14 @@ var busy = []string{
 // run runs a command that changes the host, again and again for as long as it
 // says that something else is in the way.
 func run(ctx context.Context, h server.Host, stdin string, argv ...string) error {
+	return patiently(ctx, func() error { return h.Run(ctx, stdin, argv...) })
+}
+
+// patiently is run for more than one command.
+func patiently(ctx context.Context, do func() error) error {
 	end := time.Now().Add(patience)
 	for {
-		err := h.Run(ctx, stdin, argv...)
+		err := do()
 		if !isBusy(err) || time.Now().After(end) {
 			return err
 		}

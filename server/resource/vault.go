@@ -13,12 +13,19 @@ import (
 
 // vaultDir is where Set keeps, before it changes anything, what undo will need
 // and what a state cannot hold: password hashes, what an installation brought,
-// how far a change of many steps has come. Root only.
+// homes of removed accounts, how far a change of many steps has come. Root only.
 const vaultDir = server.StateDir + "/vault"
 
 // keep writes content into the vault and believes it only when it has read it
 // back: what follows cannot be undone without it.
 func keep(ctx context.Context, h server.Host, name, content string) error {
+	if err := makeVault(ctx, h); err != nil {
+		return err
+	}
+	return keepIn(ctx, h, name, content)
+}
+
+func makeVault(ctx context.Context, h server.Host) error {
 	for _, dir := range []string{server.StateDir, vaultDir} {
 		if _, found, err := readEntry(ctx, h, dir); err != nil {
 			return err
@@ -28,6 +35,10 @@ func keep(ctx context.Context, h server.Host, name, content string) error {
 			}
 		}
 	}
+	return nil
+}
+
+func keepIn(ctx context.Context, h server.Host, name, content string) error {
 	now, found, err := kept(ctx, h, name)
 	if err != nil {
 		return err

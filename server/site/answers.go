@@ -22,7 +22,7 @@ func LoadAnswers(path string) (Answers, error) {
 	if err != nil {
 		return Answers{}, err
 	}
-	s, err := parse(path, data, true)
+	s, err := parse(path, data, true, nil)
 	if err != nil {
 		return Answers{}, err
 	}

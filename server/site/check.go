@@ -19,6 +19,7 @@ type checker struct {
 	*document
 	site     *Site
 	dir      string
+	controls []string          // the IDs that exceptions may name; any, if there are none
 	keys     map[string]string // whose a key is, by fingerprint
 	badRoles bool              // some server's roles are not known
 }
@@ -36,6 +37,9 @@ func (c *checker) check() {
 	c.secondFactor()
 	c.automation()
 	c.rolesOfSite()
+	c.losses()
+	c.exceptions()
+	c.firewall()
 	c.recipients()
 }
 
@@ -248,7 +252,7 @@ func (c *checker) addresses(i int) {
 			c.add(n, what, instead)
 		}
 	}
-	for key, like := range map[string]string{"address6": "write address6: 2001:db8::10", "private": "write private: 10.0.0.5"} {
+	for key, like := range map[string]string{"address6": "write address6: 2001:db8::10", "private": "write private: 10.0.0.5", "private6": "write private6: fd00::5"} {
 		n, ok := c.sound("servers", i, key)
 		if !ok {
 			continue
@@ -260,6 +264,8 @@ func (c *checker) addresses(i int) {
 		}
 		if what, instead := ipProblem(key, ip, like); what != "" {
 			c.add(n, what, instead)
+		} else if key == "private6" && ip.Is4() {
+			c.add(n, "private6 is an IPv4 address", "write it as private")
 		} else if key == "address6" {
 			c.secondFamily(n, srv.Address, ip)
 		}

@@ -2,6 +2,7 @@ package site_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func one(line int, what, instead string) []wantProblem {
 }
 
 func problemCases() []problemCase {
-	return append(structureCases(), append(nameCases(), append(keyCases(), append(serverCases(), append(jumpCases(), factorCases()...)...)...)...)...)
+	return slices.Concat(structureCases(), nameCases(), keyCases(), serverCases(), jumpCases(), lossCases(), exceptionCases(), firewallCases(), factorCases())
 }
 
 func structureCases() []problemCase {
@@ -40,7 +41,7 @@ func structureCases() []problemCase {
 		{name: "second document", old: "passwords", new: "---\npasswords", want: []wantProblem{{1, "servers is missing", "servers:"}, {9, "a second document", "without ---"}}, byLoad: true},
 		{name: "a list", whole: "- site: shop\n", want: one(1, "the file must be keys with values and is a list", "site: shop")},
 		{name: "text", whole: "shop\n", want: one(1, "the file must be keys with values and is text", "site: shop")},
-		{name: "unknown key", old: "passwords: guide", new: "colour: red", want: one(9, `the key "colour" is unknown`, "site, admins, break_glass, passwords, second_factor, automation, servers, secrets")},
+		{name: "unknown key", old: "passwords: guide", new: "colour: red", want: one(9, `the key "colour" is unknown`, "site, admins, break_glass, passwords, second_factor, automation, firewall, admin_networks, application_ports, redirects, database_ports, rules, egress, servers, loses_access, exceptions, secrets")},
 		{name: "misspelled key", old: "address: 192", new: "adress: 192", want: one(13, `the key "adress" is unknown`, "write address")},
 		{name: "misspelled role key", old: "role: app", new: "rolle: app", want: one(12, `the key "rolle" is unknown`, "write role")},
 		{name: "key of another level", old: "break_glass: {account: rescue}", new: "port: 22", want: one(8, `the key "port" is unknown`, "")},
@@ -93,6 +94,39 @@ func nameCases() []problemCase {
 	return append(cases, problemCase{name: "server 192.0.2.1", whole: strings.ReplaceAll(good, "app-1", "192.0.2.1"), want: one(11, "is an address or ends like one", "name: app-1")})
 }
 
+func firewallCases() []problemCase {
+	line := func(name, text, what, instead string, byLoad bool) problemCase {
+		return problemCase{name: name, old: "passwords: guide", new: text, want: one(9, what, instead), byLoad: byLoad}
+	}
+	return []problemCase{
+		line("another firewall", "firewall: ufw", `there is no firewall "ufw"`, "holdfast, take-over, provider", false),
+		line("no admin network", "admin_networks: []", "names no network", "192.0.2.0/24", false),
+		line("an address for a network", "admin_networks: [192.0.2.1]", "an address and not a network", "192.0.2.1/32", true),
+		line("admins everywhere", "admin_networks: [0.0.0.0/0]", "the whole internet", "192.0.2.0/24", true),
+		line("application port 0", "application_ports: [0]", "not between 1 and 65535", "write 80", false),
+		line("database port 65536", "database_ports: [3306, 65536]", "not between 1 and 65535", "write 80", false),
+		line("redirect to itself", "redirects: [{from: 80, to: 80}]", "leads to itself", "another port", true),
+		line("redirect twice", "redirects: [{from: 80, to: 81}, {from: 80, to: 82}]", "a second time", "", true),
+		line("redirect of SSH", "redirects: [{from: 22, to: 3000}]", `sshd of "app-1" listens on this port`, "nobody could log in", true),
+		line("redirect to nowhere", "redirects: [{from: 80}]", "to is missing", "to: 3000", false),
+		line("rule for ICMP", "rules: [{protocol: icmp, port: 8}]", `there are no ports of "icmp"`, "tcp", false),
+		line("rule without port", "rules: [{protocol: tcp}]", "port is missing", "port: 9100", false),
+		line("range backwards", "rules: [{protocol: tcp, port: 9, to: 8}]", "ends before it begins", "from 9 on", true),
+		line("rule from nowhere", "rules: [{protocol: tcp, port: 9, sources: []}]", "sources is empty", "or remove it", false),
+		line("rule from a stranger", "rules: [{protocol: tcp, port: 9, sources: [web-1]}]", `"web-1" is no address, no network and no server`, "", true),
+		line("rule for a stranger", "rules: [{protocol: tcp, port: 9, servers: [web-1]}]", `there is no server "web-1"`, "app-1, db-1", true),
+		line("outgoing to host bits", "egress: [{protocol: udp, port: 9, destinations: [10.0.0.1/8]}]", "is no address, no network", "", true),
+		{
+			name: "a source with a name for an address", old: "address: 192.0.2.10", new: "address: app.example.com",
+			want: one(13, `the firewall of "db-1" has to admit this server`, "private: 10.0.0.5"), byLoad: true,
+		},
+		{
+			name: "IPv4 as private6", old: "    jump: app-1", new: "    jump: app-1\n    private6: 10.0.0.6",
+			want: one(19, "private6 is an IPv4 address", "as private"), byLoad: true,
+		},
+	}
+}
+
 func serverCases() []problemCase {
 	address := func(name, text, what, instead string, byLoad bool) problemCase {
 		return problemCase{name: name, old: "address: 192.0.2.10", new: "address: " + text, want: one(13, what, instead), byLoad: byLoad}
@@ -111,6 +145,7 @@ func serverCases() []problemCase {
 		{name: "port 65536", old: "port: 22", new: "port: 65536", want: one(17, "not between 1 and 65535", "port: 22")},
 		{name: "same address", whole: strings.NewReplacer("10.0.0.6", "192.0.2.10", "    jump: app-1\n", "", "    port: 22\n", "").Replace(good), want: one(16, `this is the address of "app-1" too`, "all its roles"), byLoad: true},
 		{name: "same address, port written", whole: strings.NewReplacer("10.0.0.6", "192.0.2.10", "    jump: app-1\n", "").Replace(good), want: one(16, `this is the address of "app-1" too`, "all its roles"), byLoad: true},
+		{name: "agent forwarding", old: "    jump: app-1", new: "    jump: app-1\n    agent_forwarding: sometimes", want: one(19, "agent_forwarding must be true or false and is text", "agent_forwarding: true")},
 		{name: "first login", old: "    jump: app-1", new: "    jump: app-1\n    first_login: Admin User", want: one(19, "useradd", "first_login: admin-user")},
 		address("with port", "192.0.2.10:22", "holds a port", "address: 192.0.2.10 and port: 22", true),
 		address("v6 with port", `"[2001:db8::1]:22"`, "holds a port", "address: 2001:db8::1 and port: 22", true),
@@ -142,7 +177,7 @@ func jumpCases() []problemCase {
 		{name: "own jump", old: "jump: app-1", new: "jump: db-1", want: one(18, "the server is its own jump", "app-1"), byLoad: true},
 		{name: "circle", whole: jumps("db-1", "app-1"), want: one(14, "jumps go in a circle: app-1 → db-1 → app-1", "remove jump"), byLoad: true},
 		{
-			name: "a tail on a circle", whole: jumps("db-1", "app-1") + "  - {name: web, role: application, address: web, jump: db-1}\n",
+			name: "a tail on a circle", whole: jumps("db-1", "app-1") + "  - {name: web, role: application, address: 192.0.2.30, jump: db-1}\n",
 			want: one(14, "jumps go in a circle", "remove jump"), byLoad: true,
 		},
 		{
@@ -156,6 +191,50 @@ func jumpCases() []problemCase {
 		{
 			name: "no recipient", whole: good + "secrets: {recipients: [alice]}\n",
 			want: one(19, "not an age recipient", "age1"),
+		},
+	}
+}
+
+func lossCases() []problemCase {
+	loss := func(name, entry, what, instead string, byLoad bool) problemCase {
+		return problemCase{name: "loss: " + name, whole: good + "loses_access:\n  - " + entry + "\n", want: one(20, what, instead), byLoad: byLoad}
+	}
+	return []problemCase{
+		loss("unknown admin", "{name: dave, servers: [db-1], reason: left}", `there is no admin "dave"`, "write one of alice, carol", true),
+		loss("misspelled admin", "{name: carl, servers: [db-1], reason: left}", `there is no admin "carl"`, "write name: carol", true),
+		loss("unknown server", "{name: carol, servers: [db-1, web], reason: left}", `there is no server "web"`, "write one of app-1, db-1", true),
+		loss("misspelled server", "{name: carol, servers: [db1], reason: left}", `there is no server "db1"`, "write db-1", true),
+		loss("server twice", "{name: carol, servers: [db-1, db-1], reason: left}", `"db-1" stands here a second time`, "once", false),
+		loss("no server", "{name: carol, servers: [], reason: left}", "servers names no server", "servers: [", false),
+		loss("no reason", "{name: carol, servers: [db-1]}", `reason is missing from "carol"`, "reason: ", false),
+		loss("empty reason", `{name: carol, servers: [db-1], reason: " "}`, "reason says nothing", "a few words", false),
+		loss("two lines", `{name: carol, servers: [db-1], reason: "a\nb"}`, "more than one line", "in one line", true),
+		loss("no date", "{name: carol, servers: [db-1], reason: left, until: soon}", "until is not a date", "until: 2027-01-31", false),
+		loss("another date", "{name: carol, servers: [db-1], reason: left, until: 31.1.2027}", "until is not a date", "until: 2027-01-31", false),
+		loss("no such day", `{name: carol, servers: [db-1], reason: left, until: "2027-02-30"}`, "until is not a date", "until: 2027-01-31", true),
+		loss("a number as date", "{name: carol, servers: [db-1], reason: left, until: 2027}", "until must be a date and is a number", "until: 2027-01-31", false),
+	}
+}
+
+func exceptionCases() []problemCase {
+	off := func(name, entry, what, instead string, byLoad bool) problemCase {
+		return problemCase{name: "exception: " + name, whole: good + "exceptions:\n  - " + entry + "\n", want: one(20, what, instead), byLoad: byLoad}
+	}
+	const rest = ", reason: x, owner: alice, until: 2027-01-31}"
+	return []problemCase{
+		off("unknown control", "{control: antivirus, servers: [db-1]"+rest, `there is no control "antivirus"`, "write one of ssh-sessions, root-locked", true),
+		off("misspelled control", "{control: ssh-session, servers: [db-1]"+rest, `there is no control "ssh-session"`, "write control: ssh-sessions", true),
+		off("empty control", `{control: "", servers: [db-1]`+rest, "control says nothing", "", false),
+		off("unknown server", "{control: root-locked, servers: [web]"+rest, `there is no server "web"`, "write one of app-1, db-1", true),
+		off("no server", "{control: root-locked, servers: []"+rest, "servers names no server", "servers: [", false),
+		off("no servers", "{control: root-locked"+rest, "servers is missing", "servers: [", false),
+		off("no reason", "{control: root-locked, servers: [db-1], owner: alice, until: 2027-01-31}", "reason is missing", "reason: ", false),
+		off("no owner", "{control: root-locked, servers: [db-1], reason: x, until: 2027-01-31}", "owner is missing", "owner: ", false),
+		off("empty owner", `{control: root-locked, servers: [db-1], reason: x, owner: "", until: 2027-01-31}`, "owner says nothing", "", false),
+		off("no end", "{control: root-locked, servers: [db-1], reason: x, owner: alice}", "until is missing", "until: 2027-01-31", false),
+		{
+			name: "exception: twice", whole: good + "exceptions:\n  - {control: root-locked, servers: [db-1]" + rest + "\n  - {control: root-locked, servers: [app-1, db-1]" + rest + "\n",
+			want: one(21, `the exception of "root-locked" on "db-1" stands here a second time, first in line 20`, "once"), byLoad: true,
 		},
 	}
 }

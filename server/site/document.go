@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/holdfast-security/holdfast/server"
 )
 
 // A document is a YAML file while it is being decoded and checked: its values
@@ -147,6 +149,10 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, name, like string) {
 		d.add(n, name+" is empty", "write "+like+", or remove it")
 		return
 	}
+	if v.Type() == reflect.TypeFor[server.Day]() {
+		d.decodeDay(n, v, name, like)
+		return
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -158,7 +164,7 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, name, like string) {
 	case reflect.String:
 		if n.Kind != yaml.ScalarNode {
 			d.add(n, name+" must be text and is "+kind(n), "write "+like)
-		} else if tag := n.ShortTag(); tag != "!!str" && (tag != "!!timestamp" || v.Type() != reflect.TypeFor[Date]()) {
+		} else if n.ShortTag() != "!!str" {
 			d.add(n, name+" must be text and is "+kind(n), "write it in quotes, or "+like)
 		} else {
 			v.SetString(n.Value)
@@ -173,8 +179,27 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, name, like string) {
 		default:
 			v.SetInt(int64(i))
 		}
+	case reflect.Bool:
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
+			d.add(n, name+" must be true or false and is "+kind(n), "write "+like)
+		} else {
+			v.SetBool(strings.EqualFold(n.Value, "true"))
+		}
 	default:
 		panic("site: a type that the decoder does not know: " + v.Type().String())
+	}
+}
+
+// decodeDay puts a date into v, with or without quotes.
+func (d *document) decodeDay(n *yaml.Node, v reflect.Value, name, like string) {
+	tag := n.ShortTag()
+	switch {
+	case n.Kind != yaml.ScalarNode || tag != "!!timestamp" && tag != "!!str":
+		d.add(n, name+" must be a date and is "+kind(n), "write "+like)
+	case !server.Day(n.Value).Valid():
+		d.add(n, name+" is not a date as YYYY-MM-DD", "write "+like)
+	default:
+		v.SetString(n.Value)
 	}
 }
 

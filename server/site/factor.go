@@ -3,7 +3,6 @@ package site
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/holdfast-security/holdfast/server"
 )
@@ -20,22 +19,10 @@ func (c *checker) secondFactor() {
 	if n, ok := c.sound("second_factor", "fido2"); ok && f.FIDO2 != FIDO2Key && f.FIDO2 != FIDO2Both {
 		c.add(n, "FIDO2 keys cannot count for "+show(string(f.FIDO2)), "write fido2: both or fido2: key")
 	}
-	c.date("2027-01-31", "second_factor", "enroll_until")
 }
 
 func knownCodes() []string {
 	return []string{string(server.SharedCodes), string(server.CodesPerServer), string(server.NoCodes)}
-}
-
-// date checks that the value at path is a day.
-func (c *checker) date(like string, path ...any) {
-	n, ok := c.sound(path...)
-	if !ok {
-		return
-	}
-	if _, err := time.Parse(time.DateOnly, n.Value); err != nil {
-		c.add(n, show(n.Value)+" is not a day", "write "+path[len(path)-1].(string)+": "+like)
-	}
 }
 
 // automation checks the accounts of programs and puts their keys in place.
@@ -62,8 +49,7 @@ func (c *checker) automation() {
 		if n, ok := c.sound("automation", i, "command"); ok && !plainCommand(a.Command) {
 			c.add(n, "the command is no path with plain arguments", "write the absolute path of a program or a script, without quotes")
 		}
-		c.date("2027-06-30", "automation", i, "until")
-		c.onServers(i)
+			c.onServers(i)
 	}
 }
 

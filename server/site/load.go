@@ -15,12 +15,15 @@ const maxFile = 1 << 20
 
 // Load reads the site file at path and the key files that it names. Problems in
 // the file come as [*Problems]; other errors say that it could not be read.
-func Load(path string) (*Site, error) {
+//
+// controls are the IDs of all controls there are, for exceptions to name; if
+// none are given, what exceptions name is not checked.
+func Load(path string, controls ...string) (*Site, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, data)
+	return Parse(path, data, controls...)
 }
 
 func readFile(path string) ([]byte, error) {
@@ -42,15 +45,15 @@ func readFile(path string) ([]byte, error) {
 // Parse is [Load] for a file whose bytes are at hand. path stands in problems,
 // and paths of key files are relative to its directory. Errors are of type
 // [*Problems].
-func Parse(path string, data []byte) (*Site, error) {
-	return parse(path, data, false)
+func Parse(path string, data []byte, controls ...string) (*Site, error) {
+	return parse(path, data, false, controls)
 }
 
-func parse(path string, data []byte, partial bool) (*Site, error) {
+func parse(path string, data []byte, partial bool, controls []string) (*Site, error) {
 	s := &Site{}
 	d := read(path, data, s, partial)
 	if d.root.Kind != 0 {
-		c := checker{document: d, site: s, dir: filepath.Dir(path)}
+		c := checker{document: d, site: s, dir: filepath.Dir(path), controls: controls}
 		c.check()
 	}
 	if err := d.err(); err != nil {

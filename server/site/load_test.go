@@ -47,7 +47,7 @@ func text(t testing.TB, name string) string {
 
 // parse parses content as the file testdata/holdfast.yaml.
 func parse(content string) (*site.Site, error) {
-	return site.Parse("testdata/holdfast.yaml", []byte(content))
+	return site.Parse("testdata/holdfast.yaml", []byte(content), "ssh-sessions", "root-locked")
 }
 
 func TestLoad(t *testing.T) {
@@ -73,6 +73,13 @@ func TestLoad(t *testing.T) {
 			{Name: "bob", Keys: []string{strings.TrimSpace(string(bob))}, Factor: server.CodeOnceEnrolled},
 		},
 		BreakGlass: server.BreakGlass{Account: "rescue"}, Passwords: server.PasswordsGuide, Codes: server.SharedCodes,
+		Firewall: server.Firewall{
+			Filter: server.FilterHoldfast, Jump: []string{"10.0.0.5", "192.0.2.10", "2001:db8::10"},
+			Applications: []string{"10.0.0.5"}, Databases: []string{"10.0.0.6"},
+			Servers:          []string{"10.0.0.5", "192.0.2.10", "2001:db8::10", "10.0.0.6"},
+			ApplicationPorts: []int{80, 443, 3000, 3003}, DatabasePorts: []int{3306},
+			Redirects: []server.Redirect{{From: 80, To: 3000}, {From: 443, To: 3003}},
+		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -83,6 +90,33 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := s.Config("web"); err == nil || !strings.Contains(err.Error(), "app-1, db-1, backup-1") {
 		t.Errorf("an unknown server: %v", err)
+	}
+}
+
+func TestFirewallOfAServer(t *testing.T) {
+	s, err := parse(strings.Replace(good, "passwords: guide", `admin_networks: [192.0.2.0/24]
+application_ports: []
+rules:
+  - {protocol: tcp, port: 9100, to: 9110, sources: [app-1, 10.9.0.0/16], servers: [db-1]}
+  - {protocol: udp, port: 53}
+egress: [{protocol: tcp, port: 443, servers: [db-1]}]`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, _ := s.Config("app-1")
+	db, _ := s.Config("db-1")
+	if f := app.Firewall; f.Confined || !f.Direct || len(f.Rules) != 1 || len(f.ApplicationPorts) != 0 || len(f.Jump) != 0 {
+		t.Errorf("app-1 has %+v", f)
+	}
+	want := []server.PacketRule{
+		{Protocol: "tcp", First: 9100, Last: 9110, Peers: []string{"192.0.2.10", "10.9.0.0/16"}}, {Protocol: "udp", First: 53, Last: 53},
+	}
+	f := db.Firewall
+	if !f.Confined || f.Direct || !reflect.DeepEqual(f.Rules, want) || !reflect.DeepEqual(f.Egress, []server.PacketRule{{Protocol: "tcp", First: 443, Last: 443}}) {
+		t.Errorf("db-1 has %+v", f)
+	}
+	if !reflect.DeepEqual(f.AdminNetworks, []string{"192.0.2.0/24"}) || !reflect.DeepEqual(f.Applications, []string{"192.0.2.10"}) {
+		t.Errorf("db-1 admits %+v", f)
 	}
 }
 
@@ -208,4 +242,58 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A server is told of the losses that it is to bring about, and of no others.
+func TestConfigLosesAccess(t *testing.T) {
+	s, err := parse(good + "loses_access:\n  - {name: carol, servers: [db-1], reason: left, until: 2027-01-31}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []server.LostAccess{{Account: "carol", Reason: "left", Until: "2027-01-31"}}
+	for name, want := range map[string][]server.LostAccess{"app-1": nil, "db-1": want} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(c.LosesAccess, want) {
+			t.Errorf("%s is told %+v, want %+v", name, c.LosesAccess, want)
+		}
+	}
+}
+
+// A server is told of its own exceptions.
+func TestConfigExceptions(t *testing.T) {
+	s, err := parse(good + "exceptions:\n  - {control: root-locked, servers: [db-1], reason: x, owner: ops@example.com, until: \"2027-01-31\"}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]server.Exception{
+		"app-1": nil, "db-1": {{Control: "root-locked", Reason: "x", Owner: "ops@example.com", Until: "2027-01-31"}},
+	} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(c.Exceptions, want) {
+			t.Errorf("%s is told %+v, want %+v", name, c.Exceptions, want)
+		}
+	}
+}
+
+// A server is told that others are behind it, and not which.
+func TestConfigJump(t *testing.T) {
+	s, err := parse(good + "    agent_forwarding: true\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][2]bool{"app-1": {true, false}, "db-1": {false, true}} {
+		c, err := s.Config(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Jump != want[0] || c.AgentForwarding != want[1] {
+			t.Errorf("%s: jump %v, agent forwarding %v; want %v", name, c.Jump, c.AgentForwarding, want)
+		}
+	}
 }

@@ -74,14 +74,22 @@ func schemaRules() []schemaRule {
 	}
 	roles := func(s *jsonschema.Schema) { s.Enum = anys(knownRoles()) }
 	publicKey := func(s *jsonschema.Schema) { s.Not = &jsonschema.Schema{Pattern: "PRIVATE KEY"} }
-	// Some readers of YAML make a time of a day.
-	date := func(s *jsonschema.Schema) { s.Pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T00:00:00Z)?$" }
+	unique := func(s *jsonschema.Schema) { s.UniqueItems = true }
+	said := func(s *jsonschema.Schema) { s.Pattern = `\S` }
+	day := func(s *jsonschema.Schema) { s.Pattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}` }
+	ports := func(s *jsonschema.Schema) { s.Items.Minimum, s.Items.Maximum = "1", "65535" }
+	protocol := func(s *jsonschema.Schema) { s.Enum = anys([]string{"tcp", "udp"}) }
 	needs := func(keys ...string) *jsonschema.Schema { return &jsonschema.Schema{Required: keys} }
 	return []schemaRule{
 		{"Site", "site", host},
 		{"Site", "passwords", func(s *jsonschema.Schema) {
 			s.Enum = anys([]string{string(server.PasswordsGuide), string(server.PasswordsNIST)})
 		}},
+		{"Site", "firewall", func(s *jsonschema.Schema) {
+			s.Enum = anys([]string{string(server.FilterHoldfast), string(server.FilterTakeOver), string(server.FilterProvider)})
+		}},
+		{"Site", "application_ports", ports}, {"Site", "database_ports", ports},
+		{"Rule", "protocol", protocol}, {"Egress", "protocol", protocol},
 		{"Admin", "name", account},
 		{"Admin", "keys", func(s *jsonschema.Schema) { publicKey(s.Items) }},
 		{"BreakGlass", "", func(s *jsonschema.Schema) {
@@ -91,12 +99,12 @@ func schemaRules() []schemaRule {
 		{"BreakGlass", "account", account},
 		{"BreakGlass", "key", publicKey},
 		{"SecondFactor", "codes", func(s *jsonschema.Schema) { s.Enum = anys(knownCodes()) }},
-		{"SecondFactor", "enroll_until", date},
+		{"SecondFactor", "enroll_until", day},
 		{"SecondFactor", "fido2", func(s *jsonschema.Schema) { s.Enum = anys([]string{string(FIDO2Key), string(FIDO2Both)}) }},
 		{"Automation", "name", account},
 		{"Automation", "key", publicKey},
 		{"Automation", "command", func(s *jsonschema.Schema) { s.Pattern = "^/" }},
-		{"Automation", "until", date},
+		{"Automation", "until", day},
 		{"Server", "", func(s *jsonschema.Schema) {
 			s.OneOf = []*jsonschema.Schema{needs("role"), needs("roles")}
 		}},
@@ -104,6 +112,14 @@ func schemaRules() []schemaRule {
 		{"Server", "role", roles},
 		{"Server", "roles", func(s *jsonschema.Schema) { roles(s.Items); s.UniqueItems = true }},
 		{"Server", "first_login", func(s *jsonschema.Schema) { s.Pattern = accountPattern }},
+		{"LostAccess", "servers", unique},
+		{"LostAccess", "reason", said},
+		{"LostAccess", "until", day},
+		{"Exception", "control", said},
+		{"Exception", "servers", unique},
+		{"Exception", "reason", said},
+		{"Exception", "owner", said},
+		{"Exception", "until", day},
 		{"SecretsFile", "recipients", func(s *jsonschema.Schema) { s.Items.Pattern = "^(age1|ssh-ed25519 )" }},
 	}
 }
@@ -134,11 +150,18 @@ func anys(texts []string) []any {
 // descriptions are the comments of the types of the site file, by "Type" and by
 // "Type.Field".
 func descriptions() (map[string]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "site.go", source, parser.ParseComments)
-	if err != nil {
-		return nil, fmt.Errorf("reading the descriptions of the site file: %w", err)
-	}
 	all := map[string]string{}
+	for name, text := range map[string]string{"site.go": source, "firewall.go": firewallSource} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		if err != nil {
+			return nil, fmt.Errorf("reading the descriptions of the site file: %w", err)
+		}
+		describe(file, all)
+	}
+	return all, nil
+}
+
+func describe(file *ast.File, all map[string]string) {
 	for _, decl := range file.Decls {
 		gen, ok := decl.(*ast.GenDecl)
 		if !ok || gen.Tok != token.TYPE {
@@ -158,7 +181,6 @@ func descriptions() (map[string]string, error) {
 			}
 		}
 	}
-	return all, nil
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

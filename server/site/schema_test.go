@@ -64,7 +64,13 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 		strings.Replace(good, "passwords: guide", "passwords: nist", 1),
 		strings.Replace(good, "break_glass: {account: rescue}\n", "", 1),
 		strings.Replace(good, "    jump: app-1", "    jump: app-1\n    first_login: ec2-user\n    private: 2001:db8::5\n    address6: 2001:db8::6", 1),
-		strings.Replace(good, "address: 192.0.2.10", "address: App.Example.com", 1),
+		good + "    agent_forwarding: true\n",
+		good + "exceptions:\n  - {control: ssh-sessions, servers: [app-1, db-1], reason: an old client, owner: alice, until: 2027-01-31}\n",
+		good + "loses_access:\n  - {name: carol, servers: [db-1], reason: left}\n  - {name: alice, servers: [app-1, db-1], reason: on leave, until: 2027-01-31}\n",
+		strings.Replace(good, "address: 192.0.2.10", "address: App.Example.com\n    private: 10.0.0.5", 1),
+		strings.Replace(good, "passwords: guide", "firewall: take-over\nadmin_networks: [192.0.2.0/24, '2001:db8::/32']\napplication_ports: []\ndatabase_ports: [3306, 5432]\nredirects: [{from: 80, to: 8080}]\n"+
+			"rules: [{protocol: tcp, port: 9100, to: 9110, sources: [app-1, 192.0.2.1, 10.0.0.0/8], servers: [db-1]}, {protocol: udp, port: 53}]\n"+
+			"egress: [{protocol: tcp, port: 443, destinations: ['2001:db8::/32'], servers: [db-1]}]", 1),
 	}
 	for _, content := range accepted {
 		if err, ok := validate(t, s, content); err != nil || !ok {

@@ -176,8 +176,7 @@ func (j *Journal) prepare(ctx context.Context, id string) error {
 	if err := j.disk.put(j.path(id, "snapshot.json"), snap); err != nil {
 		return err
 	}
-	// Every file once more, and as much again for what is saved on the way.
-	if err := j.disk.reserve(j.path(id, "reserve"), 2*snap.size()+1<<20); err != nil {
+	if err := j.disk.reserve(j.path(id, "reserve"), reserveFor(snap)); err != nil {
 		return err
 	}
 	stored, err := j.loadSnapshot(id)

@@ -83,17 +83,17 @@ func (j *Journal) clean(ctx context.Context, id string) error {
 	if err := j.disk.remove(j.path(id, "reserve")); err != nil {
 		return leftover(err)
 	}
-	if err := j.disk.remove(j.path(id, "rehearsal")); err != nil {
-		return leftover(err)
-	}
-	drafts, err := filepath.Glob(j.path(id, ".*.tmp")) // of writes that were cut off
-	if err != nil {
-		return leftover(err)
-	}
-	for _, draft := range drafts {
-		if err := j.disk.remove(draft); err != nil {
+	for _, name := range []string{"rehearsal", "room"} {
+		if err := j.disk.remove(j.path(id, name)); err != nil {
 			return leftover(err)
 		}
+	}
+	if err := j.removeDrafts(j.path(id)); err != nil {
+		return leftover(err)
+	}
+	// The journal's own files are written under its lock.
+	if err := j.locked(func() error { return j.removeDrafts(j.dir) }); err != nil {
+		return leftover(err)
 	}
 	if err := j.c.Guard.Disarm(ctx, id); err != nil {
 		return leftover(err)
@@ -102,6 +102,15 @@ func (j *Journal) clean(ctx context.Context, id string) error {
 		s.Clean = true
 		return nil
 	}))
+}
+
+// removeDrafts removes what writes that were cut off have left in a directory.
+func (j *Journal) removeDrafts(dir string) error {
+	drafts, err := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+	for _, draft := range drafts {
+		err = errors.Join(err, j.disk.remove(draft))
+	}
+	return err
 }
 
 // cleanAgain cleans up if the transaction has ended while its guard was being

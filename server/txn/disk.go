@@ -138,23 +138,6 @@ func appendLine(path string, line []byte) (err error) {
 	return nil
 }
 
-// reserve takes n bytes of disk space that a rollback will need.
-func (d disk) reserve(path string, n int64) error {
-	return d.do(path, func() error { return reserve(path, n) })
-}
-
-func reserve(path string, n int64) (err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := allocate(f, n); err != nil {
-		return fmt.Errorf("reserving %d bytes in %s: %w", n, path, err)
-	}
-	return f.Sync()
-}
-
 // lock takes the lock at path and returns what releases it. If wait is false
 // and somebody has it, the error is [errBusy].
 func (d disk) lock(path string, wait bool) (release func(), err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -141,14 +142,22 @@ func (w *work) restartLogin(ctx context.Context) {
 	}
 	run("systemctl", "daemon-reload")
 	for _, u := range w.activeBefore() {
+		if service, ok := serviceOf(u); ok {
+			run("systemctl", "stop", service)
+		}
 		run("systemctl", "restart", u)
 	}
 }
 
+// activeBefore are the units of login that ran, sockets before services.
 func (w *work) activeBefore() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(w.snap.Units)), func(u string) bool {
+	all := slices.DeleteFunc(slices.Sorted(maps.Keys(w.snap.Units)), func(u string) bool {
 		return !strings.Contains(w.snap.Units[u], "ActiveState=active")
 	})
+	slices.SortStableFunc(all, func(a, b string) int {
+		return strings.Compare(path.Ext(b), path.Ext(a)) // .socket before .service
+	})
+	return all
 }
 
 // lastResort starts an sshd that reads one file of ours and nothing else: no

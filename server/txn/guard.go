@@ -18,7 +18,8 @@ import (
 //	holdfast-txn-ID.service       carries it out, in a control group of its own
 //	holdfast-guard-ID.timer       counts the window, in monotonic time
 //	holdfast-guard-ID.service     rolls back: when the timer elapses, or at once
-//	                              when the run dies
+//	                              when the run dies; again and again until the
+//	                              transaction has ended
 //	holdfast-guard.service        at the next boot, before the firewall and sshd
 //	                              read anything: puts the files back
 //	holdfast-guard-finish.service at the next boot, once services run: the rest
@@ -54,6 +55,7 @@ const (
 const (
 	bootLimit     = "60s"   // a boot must not hang
 	rollbackLimit = "15min" // removing packages takes its time
+	rollbackPause = "2s"    // before one that was cut off begins anew
 	stopLimit     = "30s"   // a run that does not stop is killed
 	oomAdjust     = "-500"  // the last to be killed when memory is short
 	accuracy      = "1s"    // the default is a minute
@@ -97,16 +99,6 @@ Type=oneshot
 TimeoutStartSec=` + rollbackLimit + `
 ExecStart=` + s.Binary + ` txn-finish
 `
-	rollback := `[Unit]
-Description=Holdfast: roll back transaction ` + id + `
-CollectMode=inactive-or-failed
-
-[Service]
-Type=oneshot
-OOMScoreAdjust=` + oomAdjust + `
-TimeoutStartSec=` + rollbackLimit + `
-ExecStart=` + s.Binary + ` txn-rollback ` + id + `
-`
 	timer := `[Unit]
 Description=Holdfast: the window of transaction ` + id + `
 CollectMode=inactive-or-failed
@@ -134,12 +126,29 @@ ExecStart=` + s.Binary + ` txn-run ` + id + `
 		{path: lastingUnits + finishUnit, content: finish},
 		{path: lastingUnits + "sysinit.target.wants/" + bootUnit, content: "../" + bootUnit, link: true},
 		{path: lastingUnits + "multi-user.target.wants/" + finishUnit, content: "../" + finishUnit, link: true},
-		{path: volatileUnits + rollbackUnit(id), content: rollback},
+		{path: volatileUnits + rollbackUnit(id), content: s.rollback(id)},
 		{path: volatileUnits + timerUnit(id), content: timer},
 		// A soft reboot keeps /run and stops the timer: it is to be started again.
 		{path: volatileUnits + "timers.target.wants/" + timerUnit(id), content: "../" + timerUnit(id), link: true},
 		{path: volatileUnits + runUnit(id), content: run},
 	}
+}
+
+// rollback is the unit that rolls back.
+func (s Systemd) rollback(id string) string {
+	return `[Unit]
+Description=Holdfast: roll back transaction ` + id + `
+CollectMode=inactive-or-failed
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+OOMScoreAdjust=` + oomAdjust + `
+TimeoutStartSec=` + rollbackLimit + `
+Restart=on-failure
+RestartSec=` + rollbackPause + `
+ExecStart=` + s.Binary + ` txn-rollback ` + id + `
+`
 }
 
 // Arm writes the units, starts the timer and makes sure that systemd knows all
@@ -232,6 +241,9 @@ func (s Systemd) Disarm(ctx context.Context, id string) error {
 	if err := s.end(ctx, timerUnit(id)); err != nil {
 		return err
 	}
+	if err := s.endPause(ctx, rollbackUnit(id)); err != nil {
+		return err
+	}
 	for _, u := range []string{runUnit(id), rollbackUnit(id)} {
 		if err := s.forget(ctx, u); err != nil {
 			return err
@@ -252,6 +264,15 @@ func (s Systemd) Disarm(ctx context.Context, id string) error {
 		}
 	}
 	return s.Host.Run(ctx, "", "systemctl", "daemon-reload")
+}
+
+// endPause stops a unit that is waiting to be started once more.
+func (s Systemd) endPause(ctx context.Context, unit string) error {
+	out, err := s.Host.Output(ctx, "systemctl", "show", "-p", "SubState", unit)
+	if err != nil || strings.TrimSpace(out) != "SubState=auto-restart" {
+		return err
+	}
+	return s.Host.Run(ctx, "", "systemctl", "stop", unit)
 }
 
 // forget makes systemd forget that a unit has failed: the journal tells it

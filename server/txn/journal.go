@@ -172,11 +172,9 @@ func (j *Journal) shift(id string, to State, why string, also func(*status)) err
 		if also != nil {
 			also(&s)
 		}
-		if to == RollingBack {
+		if to == RollingBack || to.Final() {
 			// The disk may be full, and the state must be written all the same.
-			if err := j.disk.remove(j.path(id, "reserve")); err != nil {
-				j.c.Log.Error("the reserve was not freed", "err", err)
-			}
+			j.makeRoom(id)
 		}
 		return j.disk.put(j.path(id, "state.json"), s)
 	})

@@ -91,9 +91,7 @@ func (j *Journal) stop(ctx context.Context, id string) error {
 func (j *Journal) rollBack(ctx context.Context, id string, early bool) error {
 	// A session that ends must not end this.
 	ctx = context.WithoutCancel(ctx)
-	if err := j.disk.remove(j.path(id, "reserve")); err != nil {
-		j.tell(id, Event{What: Problem, Text: err.Error()})
-	}
+	j.makeRoom(id)
 	w, err := j.load(id)
 	if errors.Is(err, fs.ErrNotExist) {
 		// It ended before the snapshot was taken: nothing was changed.
@@ -121,6 +119,9 @@ func (j *Journal) end(ctx context.Context, id string, problems []string) error {
 		problems = append(problems, err.Error())
 	}
 	if len(problems) > 0 {
+		if err := j.disk.remove(j.path(id, "reserve")); err != nil {
+			problems = append(problems, err.Error())
+		}
 		for _, p := range problems {
 			j.tell(id, Event{What: Problem, Text: p})
 		}
@@ -177,7 +178,10 @@ func (w *work) undoAll(ctx context.Context, steps []int) {
 	for _, i := range steps {
 		w.j.tell(w.id, w.event(Undoing, i, ""))
 		// One failure may be an answer that was lost; the host tells.
-		err := stubborn(func() error { return w.undo(ctx, i) })
+		err := stubborn(func() error {
+			w.j.makeRoom(w.id)
+			return w.undo(ctx, i)
+		})
 		if err != nil {
 			w.failed[i] = true
 			w.j.tell(w.id, w.event(Problem, i, err.Error()))
@@ -220,7 +224,13 @@ func (w *work) undo(ctx context.Context, i int) error {
 			change.After = now
 		}
 	}
-	return server.Undo(ctx, w.host, r, change)
+	if err := server.Undo(ctx, w.host, r, change); err != nil {
+		return err
+	}
+	if sweeper, ok := r.(server.Sweeper); ok && !p.done {
+		return sweeper.Sweep(ctx, w.host.Host)
+	}
+	return nil
 }
 
 // tellForeign finds out which touched files somebody else has changed since,
@@ -319,7 +329,10 @@ func (w *work) touchedBy(path string, steps map[int]bool) bool {
 func (w *work) files(ctx context.Context, paths []string) {
 	paths = slices.DeleteFunc(paths, w.left)
 	for _, path := range w.snap.inOrder(paths) {
-		err := stubborn(func() error { return w.snap.putBack(ctx, w.host.Host, path) })
+		err := stubborn(func() error {
+			w.j.makeRoom(w.id)
+			return w.snap.putBack(ctx, w.host.Host, path)
+		})
 		if err == nil && w.open() {
 			err = stubborn(func() error { return w.sweep(ctx, path) })
 		}
@@ -344,15 +357,28 @@ func (w *work) left(path string) bool {
 	return w.foreign[path] && !w.touchedBy(path, w.failed)
 }
 
-// units starts the units of login that ran before.
+// units starts the units of login that ran before. A socket comes first, with
+// its service stopped: systemd refuses a socket whose service is running already.
 func (w *work) units(ctx context.Context) {
-	for _, u := range slices.Sorted(maps.Keys(w.snap.Units)) {
+	for _, u := range w.activeBefore() {
 		now, err := unitState(ctx, w.host, u)
-		if err == nil && strings.Contains(w.snap.Units[u], "ActiveState=active") && !strings.Contains(now, "ActiveState=active") {
+		if err == nil && strings.Contains(now, "ActiveState=active") {
+			continue
+		}
+		if service, ok := serviceOf(u); ok && err == nil {
+			err = stubborn(func() error { return w.host.Host.Run(ctx, "", "systemctl", "stop", service) })
+		}
+		if err == nil {
 			err = stubborn(func() error { return w.host.Host.Run(ctx, "", "systemctl", "start", u) })
 		}
 		if err != nil {
 			w.note(Problem, "starting %s: %v", u, err)
 		}
 	}
+}
+
+// serviceOf returns the service of a socket unit, and whether u is one.
+func serviceOf(u string) (string, bool) {
+	name, ok := strings.CutSuffix(u, ".socket")
+	return name + ".service", ok
 }

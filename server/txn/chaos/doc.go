@@ -16,8 +16,9 @@
 // that were taken when nothing went wrong; hashes of passwords are made anew by
 // each apply, so of /etc/shadow everything but these is compared in the last one.
 //
-// `make chaos` runs all of it within 40 minutes, with HOLDFAST_CHAOS=quarter a
-// quarter. The tests have the build tag chaos, so `make test` leaves them out. If something is not as it must be, the test fails with the case, the
+// `make chaos` runs all of it within 40 minutes, on two servers of each release,
+// one of which has ssh.socket; `make test` runs a quarter of it on one server of
+// each. If something is not as it must be, the test fails with the case, the
 // journal and what the desk said; the server is made new and the test goes on.
 //
 // Not here: a clock that jumps, because the servers of a lab have the clock of

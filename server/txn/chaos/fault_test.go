@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos_test
 
 import (
@@ -65,6 +63,7 @@ func faults() []fault {
 		{kind: "logind restarted", at: []string{armed, middleStep, applied, rollingBack}, do: restart("systemd-logind.service")},
 		{kind: "sshd restarted", at: []string{firstStep, lateStep, applied, rollingBack}, do: restart("ssh.service")},
 		{kind: "sshd stopped", at: []string{middleStep, applied, rollingBack}, do: stopSSH},
+		{kind: "sshd stopped and network cut", at: []string{middleStep, applied, rollingBack}, do: stopAndCut, lift: mendNetwork, deaf: true},
 		{kind: "packet filter admits nobody", at: []string{armed, middleStep, applied}, do: closeFirewall, lift: mendNetwork, deaf: true},
 		{kind: "package manager wants to work", at: []string{prepared, middleStep, applied, rollingBack}, do: runApt, lift: waitApt},
 		{kind: "disk full", at: []string{prepared, firstStep, middleStep, applied, rollingBack}, do: fillDisk, lift: emptyDisk},
@@ -74,6 +73,7 @@ func faults() []fault {
 		{kind: "admin taken out of the group", at: []string{applied}, only: "apply", do: takeOutOfGroup},
 		{kind: "sshd_config.d broken after validation", at: []string{middleStep, lateStep, rollingBack}, do: plant("00-foreign.conf", "ThisIs NotAnOption\n"), after: unplant, planted: []string{dropIns + "00-foreign.conf"}},
 		{kind: "AllowGroups excludes everybody", at: []string{middleStep, lateStep, rollingBack}, do: plant("00-foreign.conf", "AllowGroups nosuchgroup\n"), after: unplant, planted: []string{dropIns + "00-foreign.conf"}},
+		{kind: "a later Match block admits nobody", at: []string{middleStep, lateStep, rollingBack}, do: plant("99-foreign.conf", "Match all\n    AllowUsers nosuchuser\n"), after: unplant, planted: []string{dropIns + "99-foreign.conf"}},
 		{kind: "port moved by a foreign file", at: []string{middleStep, lateStep, rollingBack}, do: plant("00-foreign.conf", "Port 2222\n"), after: unplant, planted: []string{dropIns + "00-foreign.conf"}},
 		{kind: "SSHD_OPTS moves the port", at: []string{middleStep, applied}, do: moveByOptions, deaf: true, after: unmoveByOptions, planted: []string{"/etc/default/ssh"}},
 		{kind: "sshd_config deleted", at: []string{middleStep, rollingBack}, do: deleteConfig, after: undeleteConfig, planted: []string{"/etc/ssh/sshd_config"}},
@@ -143,7 +143,11 @@ func restart(unit string) func(context.Context, *cycle) error {
 }
 
 func stopSSH(ctx context.Context, c *cycle) error {
-	return c.sh(ctx, "systemctl stop ssh.service")
+	return c.sh(ctx, "systemctl stop ssh.socket ssh.service")
+}
+
+func stopAndCut(ctx context.Context, c *cycle) error {
+	return errors.Join(stopSSH(ctx, c), cutNetwork(ctx, c))
 }
 
 // runApt has a package manager wait for the server.
@@ -234,7 +238,7 @@ func plant(name, content string) func(context.Context, *cycle) error {
 }
 
 func unplant(ctx context.Context, c *cycle) error {
-	return c.sh(ctx, "rm -f "+dropIns+"00-foreign.conf")
+	return c.sh(ctx, "rm -f "+dropIns+"*-foreign.conf")
 }
 
 func moveByOptions(ctx context.Context, c *cycle) error {

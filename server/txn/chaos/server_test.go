@@ -1,5 +1,3 @@
-//go:build chaos
-
 package chaos_test
 
 import (
@@ -291,8 +289,8 @@ func (s *subject) remains(ctx context.Context) string {
 	for range 100 { // a service that has ended is forgotten a moment later
 		var all []string
 		for _, argv := range [][]string{
-			{"systemctl", "list-units", "--all", "--plain", "--no-legend", "holdfast*"},
-			{"find", "/run/systemd/system", "/etc/systemd/system", "/run/holdfast", "-name", "*holdfast-*", "-o", "-name", "guard-armed", "-o", "-name", "*.secrets"},
+			{"systemctl", "list-units", "--all", "--plain", "--no-legend", "holdfast-txn-*", "holdfast-guard*", "holdfast-last-resort*"},
+			{"find", "/run/systemd/system", "/etc/systemd/system", "/run/holdfast", "-name", "holdfast-txn-*", "-o", "-name", "holdfast-guard*", "-o", "-name", "holdfast-last-resort*", "-o", "-name", "guard-armed", "-o", "-name", "*.secrets"},
 			{"find", "/etc", "/root", "/home", "/run", "/tmp", "/var/tmp", server.StateDir, "-xdev", "-name", ".*.tmp", "-o", "-name", "*holdfast*draft*", "-o", "-path", server.StateDir + "/txn/*/reserve", "-o", "-path", server.StateDir + "/txn/*/rehearsal"},
 			{"sh", "-c", "for p in /proc/[0-9]*/exe; do readlink $p; done | grep holdfastd || true"},
 		} {
