@@ -31,8 +31,8 @@ type fleet struct {
 	progress *progress
 	// run names what a command does to its servers; empty as long as it only
 	// looks.
-	run string
-	keeper   *keeper
+	run    string
+	keeper *keeper
 }
 
 // fleet opens the site for a command about the named servers, or all.

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-security/holdfast/server/control"
 	"github.com/holdfast-security/holdfast/server/machine"
 	"github.com/holdfast-security/holdfast/server/protocol"
+	"github.com/holdfast-security/holdfast/server/resource"
 	"github.com/holdfast-security/holdfast/server/txn"
 )
 

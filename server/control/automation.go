@@ -66,7 +66,7 @@ func automationKey(a server.Automation) (string, error) {
 		}
 		networks = append(networks, n.Masked().String())
 	}
-	last, err := time.Parse(time.DateOnly, a.Until)
+	last, err := time.Parse(time.DateOnly, string(a.Until))
 	if err != nil || networks == nil || !strings.HasPrefix(a.Command, "/") || strings.ContainsAny(a.Command, "\"\\\n") {
 		return "", fmt.Errorf("it has no network, no last day or no plain command")
 	}
@@ -143,11 +143,10 @@ var automationInTime = server.Proof{
 	What: "no program's time is over",
 	Ask: func(_ context.Context, _ server.Reader, c server.Config) (server.Answer, error) {
 		a := server.Answer{Holds: true, Evidence: "none is"}
-		today := time.Now().Format(time.DateOnly)
 		var over []string
 		for _, one := range c.Automation {
-			if today > one.Until {
-				over = append(over, one.Name+" worked until "+one.Until)
+			if one.Until.Over(time.Now()) {
+				over = append(over, one.Name+" worked until "+string(one.Until))
 			}
 		}
 		if len(over) > 0 {

@@ -55,9 +55,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-<<<<<<< HEAD
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Factor(), Root())
-=======
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Firewall(), Root(), Daily())
->>>>>>> main
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Factor(), Reach(), Firewall(), Root(), Daily())
 }

@@ -121,7 +121,7 @@ grep -qx 'pubkeyacceptedalgorithms sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nist
 // sampleProgram works for some days from now on.
 func sampleProgram(key, from string, days int) server.Automation {
 	return server.Automation{
-		Name: "deploy", Key: key, From: []string{from}, Command: "/usr/bin/id -un", Until: time.Now().AddDate(0, 0, days).Format(time.DateOnly),
+		Name: "deploy", Key: key, From: []string{from}, Command: "/usr/bin/id -un", Until: server.Day(time.Now().AddDate(0, 0, days).Format(time.DateOnly)),
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/holdfast-security/holdfast/server/factor"
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/factor"
 	"github.com/holdfast-security/holdfast/server/sshd"
 )
 

@@ -49,7 +49,7 @@ func (c *checker) automation() {
 		if n, ok := c.sound("automation", i, "command"); ok && !plainCommand(a.Command) {
 			c.add(n, "the command is no path with plain arguments", "write the absolute path of a program or a script, without quotes")
 		}
-			c.onServers(i)
+		c.onServers(i)
 	}
 }
 
