@@ -21,8 +21,8 @@ func factorCases() []problemCase {
 	return []problemCase{
 		bad("no such codes", "second_factor: {codes: sms}\n", one(19, `there are no codes "sms"`, "codes: shared")),
 		bad("no codes named", "second_factor: {fido2: both}\n", one(19, "codes is missing", "codes: shared")),
-		bad("no day", "second_factor: {codes: shared, enroll_until: soon}\n", one(19, `"soon" is not a day`, "2027-01-31")),
-		byLoad(bad("no such day", "second_factor: {codes: shared, enroll_until: 2027-02-30}\n", one(19, "is not a day", "2027-01-31"))),
+		bad("no day", "second_factor: {codes: shared, enroll_until: soon}\n", one(19, "is not a date", "2027-01-31")),
+		byLoad(bad("no such day", "second_factor: {codes: shared, enroll_until: 2027-02-30}\n", one(19, "is not a date", "2027-01-31"))),
 		bad("no such use of FIDO2", "second_factor: {codes: shared, fido2: sure}\n", one(19, `cannot count for "sure"`, "fido2: both")),
 		bad("a program that never ends", "automation: [{name: deploy, key: keys/deploy.pub, from: [192.0.2.0/24], command: /usr/local/bin/deploy}]\n", one(19, "until is missing", "2027-06-30")),
 		byLoad(bad("a program from everywhere", "automation: [{name: deploy, key: keys/deploy.pub, from: [0.0.0.0/0], command: /usr/local/bin/deploy, until: 2027-06-30}]\n", one(19, "the whole internet", "192.0.2.0/24"))),
