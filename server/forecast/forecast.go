@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/resource"
 	"github.com/holdfast-security/holdfast/server/sshd"
 )
 
@@ -79,10 +80,28 @@ const anywhere = "192.0.2.1"
 // account with a shell and a way in can do on the machine that r shows. from is
 // the operator's own address, empty if it is not known.
 func Look(ctx context.Context, r server.Reader, c server.Config, from string) ([]Access, error) {
+	return look(ctx, &looker{r: r, c: c}, from)
+}
+
+// LookAfter is [Look] at the World in which a plan was tried. No package is
+// installed there, so the modules of PAM that a package of the plan brings are
+// taken to be there; once it is installed, Look sees them or says that they are
+// missing.
+func LookAfter(ctx context.Context, r server.Reader, c server.Config, from string, p server.Plan) ([]Access, error) {
+	l := looker{r: r, c: c}
+	for _, s := range p.Steps {
+		if one, ok := s.Resource.(resource.Package); ok {
+			l.coming = append(l.coming, modulesOf[one.Package])
+		}
+	}
+	return look(ctx, &l, from)
+}
+
+func look(ctx context.Context, l *looker, from string) ([]Access, error) {
 	if from == "" {
 		from = anywhere
 	}
-	l := looker{r: r, c: c}
+	c := l.c
 	if err := l.read(ctx); err != nil {
 		return nil, err
 	}
