@@ -57,7 +57,7 @@ func TestModuleThatComes(t *testing.T) {
 	for name, in := range map[string]bool{"libpam-google-authenticator": true, "libpam-pwquality": false} {
 		f := stock()
 		f.entries["/etc/pam.d/sshd"] = server.Entry{Mode: 0o644, Owner: "root", Content: "auth required pam_google_authenticator.so\n"}
-		p := server.Plan{Steps: []server.Step{{Change: server.Change{Resource: resource.Package{Package: name}}}}}
+		p := server.Plan{Steps: []server.Step{{Resource: resource.Package{Package: name}}}}
 		all, err := forecast.LookAfter(t.Context(), f, server.Config{}, "", p)
 		if err != nil {
 			t.Fatal(err)
