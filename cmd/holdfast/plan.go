@@ -245,6 +245,8 @@ func ways(a forecast.Access) string {
 	switch {
 	case a.Kind == forecast.Root || a.Account == "root":
 		return text
+	case a.Kind == forecast.Program:
+		return text + ", for its one command"
 	case a.Root.Works:
 		return text + ", root by sudo"
 	}

@@ -37,6 +37,9 @@ const (
 	// BreakGlass is the site's way in when every other is lost: its account, or
 	// root by its key from its networks.
 	BreakGlass Kind = "break-glass"
+	// Program is the account of a program of the site, from its first network:
+	// logging in is running its one command.
+	Program Kind = "program"
 	// Root is root, from anywhere.
 	Root Kind = "root"
 	// Other is any other account that has a shell and a way in.
@@ -129,11 +132,24 @@ func look(ctx context.Context, l *looker, from string) ([]Access, error) {
 		}
 	}
 	if c.BreakGlass.Key != "" && len(c.BreakGlass.From) > 0 {
-		s, ok := sshd.Sample([]sshd.Match{{{Name: "address", Patterns: c.BreakGlass.From[0]}}}, sshd.Spec{}, nil)
-		if !ok {
-			return nil, fmt.Errorf("the break-glass network %q is none", c.BreakGlass.From[0])
+		client, err := clientOf(c.BreakGlass.From[0])
+		if err == nil {
+			err = add("root", BreakGlass, client)
 		}
-		if err := add("root", BreakGlass, s.Addr); err != nil {
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range c.Automation {
+		named = append(named, p.Name)
+		if len(p.From) == 0 || p.Until.Over(time.Now()) {
+			continue
+		}
+		client, err := clientOf(p.From[0])
+		if err == nil {
+			err = add(p.Name, Program, client)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -151,6 +167,15 @@ func look(ctx context.Context, l *looker, from string) ([]Access, error) {
 	return all, nil
 }
 
+// clientOf returns an address in a network.
+func clientOf(network string) (string, error) {
+	s, ok := sshd.Sample([]sshd.Match{{{Name: "address", Patterns: network}}}, sshd.Spec{}, nil)
+	if !ok {
+		return "", fmt.Errorf("the network %q is none", network)
+	}
+	return s.Addr, nil
+}
+
 // Refuse says why a plan that leads from before to after must not be carried
 // out; nil if nothing speaks against it. What the site wants an admin to lose
 // does not, as long as one admin can do the work.
@@ -165,6 +190,11 @@ func Refuse(before, after []Access, c server.Config) []string {
 				if _, wanted := c.MayLose(a.Account, time.Now()); !wanted && !late(a, c) {
 					why = append(why, "the admin "+a.Account+" "+loss)
 				}
+			}
+		case Program:
+			_, wanted := c.MayLose(a.Account, time.Now())
+			if was, ok := find(before, a); ok && was.Key.Works && !a.Key.Works && !wanted {
+				why = append(why, "the program "+a.Account+" could not log in with its key any more: "+a.Key.Why)
 			}
 		case BreakGlass:
 			if a.Account == "root" && !a.Key.Works {

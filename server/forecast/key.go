@@ -45,7 +45,7 @@ func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from str
 			reasons = append(reasons, fmt.Sprintf("%s is not one of the site file", k))
 			continue
 		}
-		if bad := unusable(k, s, from); bad != "" {
+		if bad := unusable(k, s, from, l.command(a.Name)); bad != "" {
 			reasons = append(reasons, fmt.Sprintf("%s %s", k, bad))
 			continue
 		}
@@ -96,6 +96,11 @@ func (l *looker) siteKeys(name string) []string {
 			lines = append([]string{}, a.Keys...)
 		}
 	}
+	for _, p := range l.c.Automation {
+		if p.Name == name {
+			lines = append(lines, p.Key)
+		}
+	}
 	var blobs []string
 	for _, line := range lines {
 		if k, err := sshd.ParseKey(line); err == nil {
@@ -106,12 +111,12 @@ func (l *looker) siteKeys(name string) []string {
 }
 
 // unusable says why sshd would not take a key from a client at from, "" if it
-// would and give a session for it.
-func unusable(k sshd.Key, s sshd.Settings, from string) string {
+// would and give a session for it: any, or one for the command of a program.
+func unusable(k sshd.Key, s sshd.Settings, from, command string) string {
 	if _, ok := k.Option("cert-authority"); ok {
 		return "only signs certificates"
 	}
-	if cmd, ok := k.Option("command"); ok {
+	if cmd, ok := k.Option("command"); ok && cmd != command {
 		return "only runs " + cmd
 	}
 	if list, ok := k.Option("from"); ok {
