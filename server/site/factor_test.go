@@ -85,3 +85,15 @@ func TestAutomation(t *testing.T) {
 		t.Error(s.FactorSecret("alice", "app-1"))
 	}
 }
+
+// A program may lose a server on purpose, as an admin may.
+func TestProgramMayLose(t *testing.T) {
+	program := "automation: [{name: deploy, key: keys/deploy.pub, from: [192.0.2.0/24], command: /usr/local/bin/deploy, until: 2027-06-30}]\n"
+	loses := "loses_access: [{name: deploy, servers: [db-1], reason: moved}]\n"
+	if _, err := parse(good + program + loses); err != nil {
+		t.Error(err)
+	}
+	if _, err := parse(good + loses); err == nil {
+		t.Error("an account that the site does not name may lose a server")
+	}
+}
