@@ -1,6 +1,7 @@
 // Package store keeps in a database what the packages above it declare:
-// [login.Accounts], [login.Directory], [login.Links], [throttle.Store] and
-// [outbox.Queue].
+// [login.Accounts], [login.Directory], [login.Links], [throttle.Store],
+// [session.Store], [mfa.Store], [recovery.Store], [support.Store], [account.Store],
+// what packages access and seclog declare, and [outbox.Queue].
 //
 // It speaks database/sql and brings no driver; the program opens the database with
 // the driver it likes and hands it to the package of its kind:

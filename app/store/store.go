@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Dialect is a kind of database. Programs use the packages sqlite, mysql and
@@ -38,6 +39,29 @@ type Store struct {
 	// lock is a poll in which the unlucky starve. It is nil elsewhere and inside a
 	// transaction.
 	writing chan struct{}
+	// finding is the statement of FindSession, which comes with every request. It is
+	// nil where the driver keeps statements itself, and inside a transaction.
+	finding *kept
+}
+
+// kept is a statement that is prepared when it is first needed. It ends with the
+// database.
+type kept struct {
+	mu   sync.Mutex
+	stmt *sql.Stmt
+}
+
+func (k *kept) prepare(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stmt == nil {
+		stmt, err := db.PrepareContext(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		k.stmt = stmt
+	}
+	return k.stmt, nil
 }
 
 // New returns a store in an open database. The database is not touched before the
@@ -45,7 +69,7 @@ type Store struct {
 func New(db *sql.DB, d Dialect) *Store {
 	s := &Store{db: db, conn: db, dialect: d}
 	if d == SQLite {
-		s.writing = make(chan struct{}, 1)
+		s.writing, s.finding = make(chan struct{}, 1), &kept{}
 	}
 	return s
 }

@@ -33,6 +33,8 @@ type existing struct {
 	site string
 	// first is the account of the first contact.
 	first string
+	// rival is the firewall that it has; empty if none.
+	rival string
 	// logins are the accounts that log in with a key, and with which: alice's,
 	// or the one that is called deploy. Those must still log in afterwards.
 	logins map[string]string
@@ -48,7 +50,7 @@ const untilReplaced = "exceptions:\n  - {control: ssh-strong-keys, servers: [app
 func existingServers() []existing {
 	return []existing{
 		{
-			name: "guide", suite: "bookworm", key: []string{"-t", "rsa", "-b", "2048"}, site: untilReplaced,
+			name: "guide", suite: "bookworm", key: []string{"-t", "rsa", "-b", "2048"}, site: untilReplaced, rival: "iptables-persistent",
 			logins:  map[string]string{"alice": "alice"},
 			told:    []string{`file /etc/pam\.d/common-password `, `^ +-password\s+requisite\s+pam_cracklib\.so`, `alice +in by key or password, root by sudo → in by key, root by sudo$`},
 			finding: `alice has no stronger key here yet, so it goes on opening the account`,
@@ -69,7 +71,7 @@ func existingServers() []existing {
 			told:   []string{`^ +\+# holdfast: PasswordAuthentication yes$`, `directory /home/alice `, `alice +in by key or password, root by sudo → in by key, root by sudo$`, `bob +in by password, never root .* → no way in`},
 		},
 		{
-			name: "ufw", suite: "bookworm",
+			name: "ufw", suite: "bookworm", rival: "ufw",
 			logins: map[string]string{"alice": "alice", "root": "lab"},
 		},
 	}
@@ -100,6 +102,13 @@ func (s stage) adopt(t *testing.T, e existing) {
 		if err := s.logsIn(t, user, key); err != nil {
 			t.Fatalf("%s could not log in before: %v", user, err)
 		}
+	}
+	if e.rival != "" {
+		r := s.run(t, "apply", "--yes", "app-1")
+		r.exits(t, exitFailed)
+		r.prints(t, `error: one-firewall: `+regexp.QuoteMeta(e.rival)+` filters packets here, and the site file does not say firewall: take-over`)
+		s.same(t, s.app, was, "refusal")
+		s.edit(t, "holdfast.yaml", "\nadmins:", "\nfirewall: take-over\n\nadmins:")
 	}
 	r := s.run(t, "plan", "app-1")
 	r.exits(t, exitFindings)
@@ -265,7 +274,9 @@ func (s stage) foreign(t *testing.T, was lab.Tree, changed []string) {
 			case "PAM", "pam":
 				return strings.HasPrefix(p, "/etc/pam.d/common-")
 			case "unit":
-				return strings.HasPrefix(p, "/etc/systemd/system/")
+				// systemd has the links of scripts in init.d renamed, too.
+				script, _ := path.Match("/etc/rc?.d/[SK]??"+strings.TrimSuffix(what, ".service"), p)
+				return script || strings.HasPrefix(p, "/etc/systemd/system/")
 			}
 			return what == p
 		})

@@ -60,7 +60,7 @@ var sections = []section{
 	{"4.4", "SQL injection", ""},
 	{"4.5", "Configuration", ""},
 	{"4.6", "Database account of the application", ""},
-	{"4.7", "Sessions and roles", ""},
+	{"4.7", "Sessions and roles", "`app/session`, `app/access`"},
 	{"4.8", "Cross-site request forgery", ""},
 	{"4.9", "Support staff", ""},
 }

@@ -446,7 +446,7 @@ func (s stage) testInterruptions(t *testing.T) {
 		for _, command := range [][]string{{"plan"}, {"apply", "--yes"}, {"unlock"}} {
 			r := s.twin(t).run(t, append(command, "app-1")...)
 			r.exits(t, exitFailed)
-			r.says(t, `^holdfast: error: app-1: .*the server is being worked on by \S+ from \S+ since .*: transaction \S+ is (armed|applying|applied)$`,
+			r.says(t, `^holdfast: error: app-1: .*the server is being worked on by \S+ from \S+ since .*: transaction \S+ is (armed|applying|applied), its time is over in \d`,
 				`^holdfast: app-1: the server was not changed$`, `^holdfast: hint:     holdfast unlock app-1$`)
 		}
 		s.twin(t).run(t, "audit", "app-1").says(t, `^holdfast: warning: app-1: transaction \S+ of \S+ is (applying|applied); unless it is confirmed`)

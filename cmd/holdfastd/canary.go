@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/holdfast-security/holdfast/server"
@@ -13,6 +14,7 @@ import (
 	"github.com/holdfast-security/holdfast/server/control"
 	"github.com/holdfast-security/holdfast/server/machine"
 	"github.com/holdfast-security/holdfast/server/protocol"
+	"github.com/holdfast-security/holdfast/server/resource"
 )
 
 // canaryLimit is how long a canary can be logged in to, whatever the desk does.
@@ -22,6 +24,7 @@ const canaryLimit = 60 * time.Second
 type networked struct {
 	*machine.Machine
 	addresses []netip.Addr
+	operator  netip.Addr     // where the desk connects from in the World, if that is known
 	world     *machine.World // nil until it was lent
 }
 
@@ -48,18 +51,47 @@ func (d *daemon) candidate(ctx context.Context, n *networked, in protocol.Canary
 		if err := shown(p, protocol.ApplyRequest{Config: in.Config, Digest: in.Digest, Carried: in.Carried}); err != nil {
 			return err
 		}
-		if n.world != nil {
-			return use(ctx, n.world)
+		if n.world == nil {
+			// There was nothing to try: the logins are as they are.
+			w, err := n.Rehearse(ctx)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
 		}
-		// There was nothing to try: the logins are as they are.
-		w, err := n.Rehearse(ctx)
-		if err != nil {
-			return err
+		for _, s := range p.Steps {
+			if table, ok := s.Resource.(resource.Table); ok {
+				if err := n.filter(ctx, table, s.Change); err != nil {
+					return err
+				}
+			}
 		}
-		defer w.Close()
 		return use(ctx, n.world)
 	})
 	return err
+}
+
+// filter gives the World the table that a step, done or undone, leads to. Where
+// it is known where the desk connects from, its packets then meet the rules as
+// if they came from outside: in the World all of them come over loopback.
+func (n *networked) filter(ctx context.Context, t resource.Table, c server.Change) error {
+	// The World has no table yet, whatever the live machine has.
+	if err := n.world.Run(ctx, resource.TableScript(t.Family, t.Table, string(c.After)), "nft", "-f", "-"); err != nil {
+		return err
+	}
+	got, err := t.Get(ctx, n.world)
+	if err != nil {
+		return err
+	}
+	if got != c.After {
+		return fmt.Errorf("the kernel makes another %s of it:\n%s", t.Name(), server.Diff(server.Change{Before: c.After, After: got}))
+	}
+	if !n.operator.IsValid() || c.After == "" {
+		return nil
+	}
+	const loopback = "\t\tiifname \"lo\" accept\n"
+	outside := strings.Replace(string(c.After), loopback, "", 1)
+	return n.world.Run(ctx, resource.TableScript(t.Family, t.Table, outside), "nft", "-f", "-")
 }
 
 // reversed makes a World in which a transaction has been undone, and calls use.
@@ -77,9 +109,14 @@ func (d *daemon) reversed(ctx context.Context, n *networked, in protocol.CanaryR
 	}
 	defer w.Close()
 	for _, s := range all[0].Steps {
-		switch s.Resource.(type) {
+		switch r := s.Resource.(type) {
 		case server.Installer:
 			return errSkipped
+		case resource.Table:
+			if err := n.filter(ctx, r, s.Change); err != nil {
+				return err
+			}
+			continue
 		case server.Starter, server.Follower:
 			continue // of the live machine
 		}
@@ -102,7 +139,7 @@ func (d *daemon) canary(ctx context.Context, in protocol.CanaryRequest, send sen
 	if err != nil {
 		return protocol.CanaryResult{}, err
 	}
-	n := &networked{Machine: d.machine, addresses: canary.Addresses(path, own)}
+	n := &networked{Machine: d.machine, addresses: canary.Addresses(path, own), operator: path.Client()}
 	var out protocol.CanaryResult
 	use := func(ctx context.Context, w canary.World) error {
 		sshd, err := canary.Start(ctx, w, path, in.Config.Port)

@@ -29,6 +29,7 @@ var rules = map[string]rule{
 	"server/hosttest":     {[]string{"server"}, "suites and the host in memory serve every implementation alike"},
 	"server/forecast":     {[]string{"server", "server/factor", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd"}, "who can log in is read from a Reader, live or rehearsed"},
 	"server/firewall":     {[]string{"server"}, "what a server admits follows from its part of the site alone, so that a forecast and a probe can ask, too"},
+	"server/probe":        {nil, "asks a host from outside; what the answers should be is for others to say"},
 	"server/canary":       {[]string{"server", "server/sshd"}, "starts the sshd of a World that it is given; it makes none"},
 	"server/control":      {[]string{"server", "server/factor", "server/firewall", "server/resource", "server/accounts", "server/pam", "server/sshd", "server/sudoers"}, "controls are data over kinds and readers; they reach no machine by themselves"},
 	"server/txn":          {[]string{"server", "internal/durable"}, "the journal stores what it is given; the codec of kinds comes from cmd, so an old journal needs no control"},
@@ -57,19 +58,44 @@ var rules = map[string]rule{
 	"app/login/logintest": {[]string{
 		"app/gate", "app/keyring", "app/login", "app/outbox", "app/password", "app/store/storetest", "app/throttle",
 	}, "wires a login on any store"},
-	"app/store":            {[]string{"app/login", "app/outbox", "app/throttle"}, "implements what they declare; they never import it"},
+	"app/store":            {[]string{"app/access", "app/account", "app/login", "app/mfa", "app/outbox", "app/recovery", "app/support", "app/seclog", "app/session", "app/throttle"}, "implements what they declare; they never import it"},
 	"app/store/sqlite":     {[]string{"app/store"}, "names the dialect"},
 	"app/store/mysql":      {[]string{"app/store"}, "names the dialect"},
 	"app/store/postgres":   {[]string{"app/store"}, "names the dialect"},
-	"app/store/memory":     {[]string{"app/login", "app/outbox", "app/throttle"}, "the same interfaces without a database"},
-	"app/store/storetest":  {[]string{"app/login", "app/outbox", "app/throttle"}, "the suite of every store knows the interfaces and no store"},
+	"app/store/memory":     {[]string{"app/access", "app/account", "app/login", "app/mfa", "app/outbox", "app/recovery", "app/support", "app/seclog", "app/session", "app/throttle"}, "the same interfaces without a database"},
+	"app/store/storetest":  {[]string{"app/login", "app/mfa", "app/outbox", "app/throttle"}, "the suite of every store knows the interfaces and no store"},
 	"app/store/drivertest": {[]string{"app/store", "app/store/sqlite"}, "opens stores on real databases, for tests"},
 	"app/store/drivertest/loginbench": {[]string{
 		"app/gate", "app/keyring", "app/login", "app/outbox", "app/password", "app/store", "app/throttle", "app/store/drivertest", "app/store/drivertest/timing",
 	}, "a program built on the packages, and its measurement"},
-	"app/store/drivertest/timing": {nil, "numbers in, numbers out"},
-	"app/keyring":                 {nil, "keys for every purpose, and it knows none of them"},
-	"app/password":                {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+	"app/store/drivertest/sessionbench": {[]string{"app/login", "app/session", "app/store", "app/store/memory", "app/store/drivertest"}, "measures look-ups on two stores"},
+	"app/store/drivertest/timing":       {nil, "numbers in, numbers out"},
+	"app/mfa":                           {[]string{"app/keyring", "app/throttle"}, "secrets are sealed by the ring and tries are counted; it knows keys of accounts and no accounts"},
+	"app/mfa/mfatest":                   {[]string{"app/keyring", "app/mfa", "app/throttle"}, "wires a second factor on any store"},
+	"app/recovery":                      {[]string{"app/login", "app/outbox", "app/passpolicy", "app/password", "app/throttle"}, "a reset is a mail, a check of a password and a change of an account"},
+	"app/recovery/recoverytest": {[]string{
+		"app/gate", "app/keyring", "app/login", "app/mfa", "app/outbox", "app/password", "app/recovery", "app/session", "app/throttle",
+	}, "wires a reset on any store"},
+	"app/support": {[]string{"app/keyring", "app/login", "app/outbox", "app/recovery"}, "reads accounts, queues mail and asks recovery for a reset; it has nothing to change an account with"},
+	"app/support/supporttest": {[]string{
+		"app/gate", "app/keyring", "app/login", "app/mfa", "app/outbox", "app/password", "app/recovery", "app/support", "app/throttle",
+	}, "wires a desk on any store"},
+	"app/support/twilio": {nil, "a phone number and a text in, an answer out"},
+	"app/outbox/smtp":    {[]string{"app/outbox"}, "sends what waits"},
+	"app/account": {[]string{
+		"app/login", "app/mfa", "app/outbox", "app/passpolicy", "app/password", "app/recovery", "app/throttle",
+	}, "joins them; who is logged in is an interface, so it needs no sessions"},
+	"app/account/accounttest": {[]string{
+		"app/account", "app/gate", "app/keyring", "app/login", "app/mfa", "app/outbox", "app/password", "app/recovery", "app/session", "app/throttle",
+	}, "wires accounts on any store"},
+	"app/keyring":             {nil, "keys for every purpose, and it knows none of them"},
+	"app/password":            {[]string{"app/gate", "app/keyring"}, "its zero value is gated, and the pepper is a key of the ring"},
+	"app/session":             {nil, "a token and a store; it knows keys of accounts and no accounts"},
+	"app/session/sessiontest": {[]string{"app/login", "app/session"}, "sessions of accounts, on any store"},
+	"app/access":              {nil, "decides by what was verified, and verifies nothing"},
+	"app/access/accesstest":   {[]string{"app/access", "app/login", "app/session"}, "decisions about somebody with a session, on any store"},
+	"app/seclog":              {[]string{"app/keyring"}, "the MAC of a head and a pseudonym are keyed; it knows no accounts"},
+	"app/seclog/seclogtest":   {[]string{"app/keyring", "app/seclog"}, "the chain on any store"},
 
 	"bench/audit/bare": {[]string{"server", "server/control", "server/machine"}, "makes the changes with nothing around them"},
 	"bench/audit":      {[]string{"server", "server/lab", "server/site"}, "measures the program from outside, on lab servers"},
@@ -152,7 +178,7 @@ var appMay = []string{"golang.org/x/crypto", "golang.org/x/text", "golang.org/x/
 // appModules are the packages under app/ that may import more, each with its
 // reason. Each has a go.mod of its own.
 var appModules = map[string]rule{
-	"app/store/drivertest": {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "the stores speak database/sql, their tests need drivers"},
+	"app/store/drivertest": {[]string{"github.com/alexedwards/scs", "github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "the stores speak database/sql, their tests need drivers; scs is what sessions are measured beside"},
 	"app/password/wrap":    {[]string{"github.com/go-sql-driver/mysql", "github.com/jackc/pgx", "modernc.org/sqlite"}, "it opens the operator's database by its URL"},
 }
 

@@ -11,7 +11,8 @@
 //
 // Its log goes into a file of the World ([Daemon.Log]). Nothing of it outlives
 // the World. What systemd does around the service, such as sandboxing by
-// drop-ins, is not tried, nor are the firewall and the kernel's settings.
+// drop-ins, is not tried, nor are the kernel's settings. A firewall that was loaded
+// in the World is.
 //
 // If sshd does not start or nothing listens on the port, Connect fails and says
 // what sshd has said: nobody could log in then.
@@ -139,6 +140,13 @@ func (p Path) ends(port int) (netip.Addr, netip.AddrPort) {
 		from, to = netip.Addr{}, netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	return from, netip.AddrPortFrom(to, uint16(port))
+}
+
+// Client is the address that [Daemon.Connect] connects from; not valid if the
+// kernel chooses one of the machine.
+func (p Path) Client() netip.Addr {
+	from, _ := p.ends(0)
+	return from
 }
 
 // Connect connects to it, and waits some seconds until it listens.

@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/control"
 	"github.com/holdfast-security/holdfast/server/forecast"
 	"github.com/holdfast-security/holdfast/server/machine"
+	"github.com/holdfast-security/holdfast/server/probe"
 	"github.com/holdfast-security/holdfast/server/resource"
 )
 
@@ -21,12 +24,21 @@ const insideVariable = "HOLDFAST_CONTROL_INSIDE"
 
 // A job is what the test binary does inside a server.
 type job struct {
-	// Do is audit, apply, undo or forecast.
+	// Do is audit, apply, undo, forecast or scan.
 	Do       string
 	Controls []string
 	Config   server.Config
 	Secrets  map[string]string
 	Done     []doneStep
+	// Scan is what is asked of which host.
+	Scan scanJob
+}
+
+// A scanJob is a scan of one host.
+type scanJob struct {
+	Host    netip.Addr
+	Ports   []probe.Port
+	Timeout time.Duration
 }
 
 type doneStep struct {
@@ -42,7 +54,9 @@ type outcome struct {
 	Done []doneStep
 	// Refused is why the plan must not be carried out.
 	Refused []string
-	Error   string
+	// Silent are the ports that did not answer.
+	Silent []probe.Port
+	Error  string
 }
 
 func TestMain(m *testing.M) {
@@ -70,6 +84,16 @@ func inside(ctx context.Context, in io.Reader, o *outcome) error {
 	j.Config.Secrets = map[string]server.Secret{}
 	for name, s := range j.Secrets {
 		j.Config.Secrets[name] = server.NewSecret(s)
+	}
+	if j.Do == "scan" {
+		// Other machines and other tests need sockets and time, too.
+		found, err := probe.Scanner{Timeout: j.Scan.Timeout, Parallel: 2048}.Scan(ctx, j.Scan.Host, j.Scan.Ports)
+		for p, state := range found {
+			if !state.Reached() {
+				o.Silent = append(o.Silent, p)
+			}
+		}
+		return err
 	}
 	var controls []server.Control
 	for _, c := range control.All() {

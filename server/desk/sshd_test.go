@@ -48,6 +48,8 @@ type account struct {
 // startSSHD makes the private copies and runs sshd, for some minutes at most, in
 // case that this process is killed. $1 is the directory.
 const startSSHD = `set -e
+# The servers of a lab that other tests run must be able to unmount their disks.
+cut -d" " -f2 /proc/self/mounts | grep "^/var/lib/holdfast-lab/" | sort -r | while read -r at; do umount -l "$at"; done
 mount -t tmpfs -o mode=755 tmpfs "$1/mnt"
 for d in etc home root usr/local; do
 	u="$1/mnt/$(echo $d | tr / _)"

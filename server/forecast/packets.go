@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/firewall"
@@ -17,10 +18,12 @@ import (
 // RefusePackets says why the firewall of c must not be loaded for an operator
 // whose session comes from an address; nil if nothing speaks against it. An
 // address that is not known, empty, cannot be looked at, and one of the machine
-// itself is always admitted.
+// itself is always admitted. Where an exception switches the firewall off there
+// is nothing to refuse.
 func RefusePackets(c server.Config, from string) ([]string, error) {
 	a, err := netip.ParseAddr(from)
-	if !firewall.On(c) || err != nil || a.IsLoopback() {
+	_, excepted, _ := c.Exception("firewall", time.Now())
+	if !firewall.On(c) || err != nil || a.IsLoopback() || excepted {
 		return nil, nil
 	}
 	p, err := firewall.New(c)

@@ -82,7 +82,7 @@ func (s *Server) detach(ctx context.Context) error {
 	}
 	// A process of this machine that has just copied all mounts may still hold
 	// the file system, and mounting it again would give the same dead one.
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
 		loops, err := loopsOf(s.disk())

@@ -229,7 +229,7 @@ func portName(n Network, port string) string {
 // banner asks sshd at addr for the first line that it says. An open port alone
 // is no sign of life.
 func banner(ctx context.Context, addr netip.Addr) (string, error) {
-	var d net.Dialer
+	d := net.Dialer{FallbackDelay: -1} // stays on its thread; see Server.Ready
 	conn, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, 22).String())
 	if err != nil {
 		return "", err

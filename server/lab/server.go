@@ -109,15 +109,20 @@ func (s *Server) Boot(ctx context.Context) error {
 }
 
 // Ready waits until sshd answers on the public IPv4 address and systemd has no
-// job left.
+// job left. It asks from inside: a firewall may keep this machine out.
 func (s *Server) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
-	if err := waitBanner(ctx, s.Addr4()); err != nil {
+	leader, err := s.Leader()
+	if err != nil {
+		return err
+	}
+	err = withNetwork(fmt.Sprintf("/proc/%d/ns/net", leader), func() error { return waitBanner(ctx, s.Addr4()) })
+	if err != nil {
 		return fmt.Errorf("server %s: %w; its console says: %s", s.name, err, s.lastWords())
 	}
 	// A server with a failed unit says "degraded" with exit status 1; it is up.
-	_, err := s.Exec(ctx, nil, "systemctl", "is-system-running", "--wait")
+	_, err = s.Exec(ctx, nil, "systemctl", "is-system-running", "--wait")
 	var no *CommandError
 	if err != nil && !errors.As(err, &no) {
 		return fmt.Errorf("server %s: %w", s.name, err)

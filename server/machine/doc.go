@@ -45,7 +45,8 @@
 //
 // [Machine.Enter] lends a World with a network of its own, in which daemons
 // listen on the real ports and are reached by [World.Dial]: server/canary logs
-// in to one.
+// in to one. nftables can be changed there; until that is done, questions to it
+// are answered by the live machine.
 //
 // A World ends with its Close, with its parent, and with its first process,
 // whichever comes first. The kernel then ends every process in it and drops

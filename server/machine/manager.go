@@ -87,6 +87,12 @@ func asksManager(argv []string) bool {
 	return ok && slices.Contains(asks, verb(args))
 }
 
+// asksFilter reports whether argv is a question to nftables.
+func asksFilter(argv []string) bool {
+	program, args := programOf(argv)
+	return program == "nft" && slices.Contains(args, "list")
+}
+
 // programOf returns the program that argv runs and its arguments, looking
 // through "env" and "timeout".
 func programOf(argv []string) (string, []string) {

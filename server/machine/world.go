@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,6 +57,8 @@ type World struct {
 	fds  *net.UnixConn // brings connections out
 	// network says that it has a network of its own.
 	network bool
+	// filtered says that it was given packet filters of its own.
+	filtered atomic.Bool
 
 	dialing sync.Mutex
 
@@ -273,9 +276,9 @@ func (w *World) why() error {
 
 // Output runs a command that changes nothing; see server.Reader. Questions to
 // the managers of the live machine are put to it, because the World has none of
-// its own.
+// its own; and so are those about packet filters, until it has got some.
 func (w *World) Output(ctx context.Context, argv ...string) (string, error) {
-	if asksManager(argv) {
+	if asksManager(argv) || w.network && !w.filtered.Load() && asksFilter(argv) {
 		return w.live.Output(ctx, argv...)
 	}
 	if err := w.refused(argv, false); err != nil {
@@ -289,6 +292,9 @@ func (w *World) Output(ctx context.Context, argv ...string) (string, error) {
 func (w *World) Run(ctx context.Context, stdin string, argv ...string) error {
 	if err := w.refused(argv, true); err != nil {
 		return err
+	}
+	if program, _ := programOf(argv); program == "nft" {
+		w.filtered.Store(true)
 	}
 	_, err := w.ask(ctx, request{Op: opRun, Argv: argv, Stdin: stdin})
 	return asCommandError(argv, err)

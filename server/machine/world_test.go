@@ -148,6 +148,37 @@ func TestNetworkPrograms(t *testing.T) {
 	}
 }
 
+// A World with a network of its own shows the live machine's tables until it is
+// given one.
+func TestPacketFilters(t *testing.T) {
+	needRoot(t)
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Log("there is no nft here; TestOnServers runs this where there is one")
+		return
+	}
+	live, w := machine.New(), enter(t, machine.Options{Network: true})
+	list := func(r server.Reader) string {
+		out, err := r.Output(t.Context(), "nft", "list", "tables")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	before := list(live)
+	if got := list(w); got != before {
+		t.Errorf("the World shows %q and the machine %q", got, before)
+	}
+	if err := w.Run(t.Context(), "table inet hfworld {\n}\n", "nft", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(w); got != "table inet hfworld\n" {
+		t.Errorf("the World shows %q", got)
+	}
+	if got := list(live); got != before {
+		t.Errorf("the machine shows %q", got)
+	}
+}
+
 func TestWhatIsMountedBelow(t *testing.T) {
 	lines := []string{
 		`36 25 0:32 / /home rw - ext4 /dev/sda2 rw`,

@@ -48,14 +48,15 @@ type Daemon struct {
 	// PID is the running listener, 0 if there is none.
 	PID string
 	// SocketActive says that systemd listens for the daemon (ssh.socket), and
-	// Listen where: the ports in sshd's own files mean nothing then.
+	// Listen where: the ports in sshd's own files mean nothing then. A socket for
+	// both address families is there twice.
 	SocketActive bool
 	Listen       []string
 }
 
 // Look finds out how sshd is started and runs on the host that r shows.
 func Look(ctx context.Context, r server.Reader) (Daemon, error) {
-	out, err := r.Output(ctx, "systemctl", "show", "--property=Id,LoadState,ActiveState,MainPID,ExecStart,Environment,Listen", Service, Socket)
+	out, err := r.Output(ctx, "systemctl", "show", "--property=Id,LoadState,ActiveState,MainPID,ExecStart,Environment,Listen,BindIPv6Only", Service, Socket)
 	if err != nil {
 		return Daemon{}, fmt.Errorf("looking at the units of sshd: %w", err)
 	}
@@ -67,9 +68,8 @@ func Look(ctx context.Context, r server.Reader) (Daemon, error) {
 	d := Daemon{PID: first(service["MainPID"])}
 	if socket := units[Socket]; first(socket["ActiveState"]) == "active" {
 		d.SocketActive = true
-		for _, l := range socket["Listen"] {
-			at, _, _ := strings.Cut(l, " ")
-			d.Listen = append(d.Listen, at)
+		if d.Listen, err = listens(ctx, r, socket); err != nil {
+			return Daemon{}, err
 		}
 	}
 	opts, source, err := handedOn(ctx, r, first(service["Environment"]))
@@ -92,6 +92,32 @@ func Look(ctx context.Context, r server.Reader) (Daemon, error) {
 	}
 	d.next(literal, Service+": ExecStart")
 	return d, d.look(ctx, r)
+}
+
+// listens returns where a socket unit listens.
+func listens(ctx context.Context, r server.Reader, socket map[string][]string) ([]string, error) {
+	both := first(socket["BindIPv6Only"]) == "both"
+	if first(socket["BindIPv6Only"]) == "default" {
+		e, err := r.Read(ctx, "/proc/sys/net/ipv6/bindv6only")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("finding out what an IPv6 socket listens on: %w", err)
+		}
+		both = strings.TrimSpace(e.Content) != "1"
+	}
+	var all []string
+	add := func(at string) {
+		if !slices.Contains(all, at) {
+			all = append(all, at)
+		}
+	}
+	for _, l := range socket["Listen"] {
+		at, _, _ := strings.Cut(l, " ")
+		add(at)
+		if port, any6 := strings.CutPrefix(at, "[::]:"); any6 && both {
+			add("0.0.0.0:" + port)
+		}
+	}
+	return all, nil
 }
 
 // next notes words of the next start's command line.

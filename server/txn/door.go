@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"path"
 	"path/filepath"
 	"slices"
@@ -171,6 +172,8 @@ After=network.target ` + strings.Join(w.j.c.Units, " ") + `
 
 [Service]
 ExecStartPre=-/usr/bin/systemctl stop ` + strings.Join(w.j.c.Units, " ") + `
+ExecStartPre=-/usr/sbin/nft insert rule inet holdfast input tcp dport { ` + strings.Join(w.lastPorts(), ", ") + ` } accept
+ExecStopPost=-/usr/bin/systemctl reload-or-restart holdfast-firewall.service
 RuntimeDirectory=sshd
 RuntimeDirectoryPreserve=yes
 ExecStart=/usr/sbin/sshd -D -e -f ` + lastConfig + `
@@ -201,6 +204,23 @@ RestartSec=2
 		}
 	}
 	return nil
+}
+
+// lastPorts are the ports that the last resort listens on. Our firewall admits
+// them from anywhere: it may be what nobody gets through, and without PAM and
+// without passwords of root a key is needed.
+func (w *work) lastPorts() []string {
+	var ports []string
+	for line := range strings.Lines(w.snap.Door) {
+		at, ok := strings.CutPrefix(strings.TrimSpace(line), "ListenAddress ")
+		if a, err := netip.ParseAddrPort(at); ok && err == nil && !slices.Contains(ports, fmt.Sprint(a.Port())) {
+			ports = append(ports, fmt.Sprint(a.Port()))
+		}
+	}
+	if len(ports) == 0 {
+		return []string{"22"}
+	}
+	return ports
 }
 
 // leaveLastResort takes the last resort away again, if there is one, and starts

@@ -128,6 +128,8 @@ func TestLastResort(t *testing.T) {
 		}
 		if unit := b.m.files[lastUnit].Content; !strings.Contains(unit, lastConfig) {
 			b.Errorf("the unit is\n%s", unit)
+		} else if want := "nft insert rule inet holdfast input tcp dport { 22 } accept\n"; !strings.Contains(unit, want) {
+			b.Errorf("our firewall does not admit the last resort: the unit lacks %q:\n%s", want, unit)
 		}
 		// A person puts things right and takes over.
 		b.m.mu.Lock()

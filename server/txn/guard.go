@@ -81,7 +81,7 @@ DefaultDependencies=no
 ConditionPathExists=!` + thisBoot + `
 RequiresMountsFor=` + server.StateDir + " " + s.Binary + `
 After=local-fs.target systemd-remount-fs.service
-Before=sysinit.target network-pre.target nftables.service ssh.service ssh.socket shutdown.target
+Before=sysinit.target network-pre.target nftables.service holdfast-firewall.service ssh.service ssh.socket shutdown.target
 Conflicts=shutdown.target
 
 [Service]

@@ -42,6 +42,8 @@ type LockedError struct {
 	Holder Holder
 	// Gone says that the holder's time is over: [Journal.Unlock] takes over.
 	Gone bool
+	// Left is how long the holder still has, 0 if Gone.
+	Left time.Duration
 }
 
 // Error names the holder.
@@ -55,6 +57,8 @@ func (e *LockedError) Error() string {
 	}
 	if e.Gone {
 		s += ", and its time is over"
+	} else if e.Left > 0 {
+		s += fmt.Sprintf(", its time is over in %s", e.Left.Round(time.Second))
 	}
 	return s
 }
@@ -114,9 +118,17 @@ func (j *Journal) claim(h Holder) error {
 		return err
 	}
 	if id != "" || now.Run != "" && now.Run != h.Run && !gone {
-		return &LockedError{ID: id, State: s.State, Holder: now, Gone: gone}
+		return j.lockedBy(id, s, now, gone)
 	}
 	return j.disk.put(j.holderPath(), holderFile{Format: format, Holder: h})
+}
+
+func (j *Journal) lockedBy(id string, s status, h Holder, gone bool) *LockedError {
+	e := &LockedError{ID: id, State: s.State, Holder: h, Gone: gone}
+	if !gone && h.Run != "" {
+		e.Left = max(0, h.Deadline-j.uptime())
+	}
+	return e
 }
 
 // Settled returns a [*LockedError] while a transaction has not ended: what the
@@ -134,7 +146,7 @@ func (j *Journal) Settled() error {
 	if err != nil {
 		return err
 	}
-	return &LockedError{ID: id, State: s.State, Holder: h, Gone: gone}
+	return j.lockedBy(id, s, h, gone)
 }
 
 // Holder returns who has claimed the server and whether the claim has run out;
@@ -193,7 +205,7 @@ func (j *Journal) Unlock(ctx context.Context, by string) (string, error) {
 		return "", err
 	}
 	if h.Run != "" && !gone && s.State != RollbackFailed {
-		return id, &LockedError{ID: id, State: s.State, Holder: h}
+		return id, j.lockedBy(id, s, h, gone)
 	}
 	if id != "" && s.State != RollbackFailed {
 		if err := j.Rollback(ctx, id, "unlocked by "+by); err != nil {

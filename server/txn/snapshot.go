@@ -28,9 +28,10 @@ func loginPath() []string {
 		"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
 		"/etc/.pwd.lock", "/etc/login.defs", "/etc/nsswitch.conf", "/etc/shells", "/etc/securetty",
 		"/etc/hosts.allow", "/etc/hosts.deny", "/etc/nologin", "/etc/environment",
-		"/etc/nftables*", "/etc/nftables.d/*",
+		"/etc/nftables*", "/etc/nftables.d/*", "/etc/holdfast", "/etc/holdfast/*",
 		"/etc/systemd/system/ssh*", "/etc/systemd/system/ssh*/*", "/etc/systemd/system/nftables*",
 		"/etc/systemd/system/nftables*/*", "/etc/systemd/system/*.wants/ssh*", "/etc/systemd/system/*.wants/nftables*",
+		"/etc/systemd/system/holdfast-firewall*", "/etc/systemd/system/*.wants/holdfast-firewall*",
 		"/root/.ssh", "/root/.ssh/authorized_keys*", "/home/*/.ssh", "/home/*/.ssh/authorized_keys*",
 	}
 }

@@ -3,6 +3,8 @@ module github.com/holdfast-security/holdfast/app/store/drivertest
 go 1.26.0
 
 require (
+	github.com/alexedwards/scs/sqlite3store v0.0.0-20251002162104-209de6e426de
+	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/holdfast-security/holdfast/app v0.0.0
 	github.com/jackc/pgx/v5 v5.12.0

@@ -12,8 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-security/holdfast/app/access"
 	"github.com/holdfast-security/holdfast/app/login"
+	"github.com/holdfast-security/holdfast/app/mfa"
 	"github.com/holdfast-security/holdfast/app/outbox"
+	"github.com/holdfast-security/holdfast/app/recovery"
+	"github.com/holdfast-security/holdfast/app/seclog"
+	"github.com/holdfast-security/holdfast/app/session"
+	"github.com/holdfast-security/holdfast/app/support"
 	"github.com/holdfast-security/holdfast/app/throttle"
 )
 
@@ -29,6 +35,31 @@ type state struct {
 	attempts map[throttle.Bucket]int64
 	links    map[[32]byte]login.Link
 	mails    []mail // oldest first
+	sessions map[[32]byte]session.Record
+	roles    map[string][]access.Role
+	entries  []seclog.Entry
+	head     seclog.Head
+
+	factors    map[string]mfa.Factor
+	codes      map[code]bool
+	challenges map[[32]byte]mfa.Challenge
+	tokens     map[[32]byte]recovery.Token
+	cases      map[string]support.Case
+	acts       []support.Act // oldest first
+	phones     map[string]string
+	losses     map[string]time.Time
+}
+
+// clone copies what is stored.
+func (s *state) clone() state {
+	return state{
+		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
+		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
+		factors: maps.Clone(s.factors), codes: maps.Clone(s.codes), challenges: maps.Clone(s.challenges),
+		tokens: maps.Clone(s.tokens), cases: maps.Clone(s.cases), acts: slices.Clone(s.acts), phones: maps.Clone(s.phones), losses: maps.Clone(s.losses),
+		sessions: maps.Clone(s.sessions), roles: maps.Clone(s.roles),
+		entries: slices.Clone(s.entries), head: s.head,
+	}
 }
 
 type mail struct {
@@ -43,6 +74,16 @@ func New() *Store {
 		ids:      map[login.ID]string{},
 		attempts: map[throttle.Bucket]int64{},
 		links:    map[[32]byte]login.Link{},
+		sessions: map[[32]byte]session.Record{},
+		roles:    map[string][]access.Role{},
+
+		factors:    map[string]mfa.Factor{},
+		codes:      map[code]bool{},
+		challenges: map[[32]byte]mfa.Challenge{},
+		tokens:     map[[32]byte]recovery.Token{},
+		cases:      map[string]support.Case{},
+		phones:     map[string]string{},
+		losses:     map[string]time.Time{},
 	}}
 }
 
@@ -50,10 +91,7 @@ func New() *Store {
 // nothing of it. It copies the whole store.
 func (s *Store) Tx(_ context.Context, fn func(tx *Store) error) error {
 	defer s.lock()()
-	before := state{
-		accounts: maps.Clone(s.accounts), ids: maps.Clone(s.ids), attempts: maps.Clone(s.attempts),
-		links: maps.Clone(s.links), mails: slices.Clone(s.mails),
-	}
+	before := s.clone()
 	if err := fn(&Store{state: s.state}); err != nil {
 		*s.state = before
 		return err

@@ -7,6 +7,40 @@ CREATE TABLE IF NOT EXISTS holdfast_accounts (
 	disabled BOOLEAN NOT NULL,
 	epoch    BIGINT NOT NULL
 ) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_sessions (
+	hash      BINARY(32) NOT NULL PRIMARY KEY,
+	id        VARBINARY(64) NOT NULL,
+	account   VARBINARY(64) NOT NULL,
+	epoch     BIGINT NOT NULL,
+	began     BIGINT NOT NULL,
+	seen      BIGINT NOT NULL,
+	proven    BIGINT NOT NULL,
+	expires   BIGINT NOT NULL,
+	idle      BIGINT NOT NULL,
+	proven_by VARBINARY(64) NOT NULL,
+	addr      VARBINARY(64) NOT NULL,
+	browser   VARBINARY(200) NOT NULL,
+	remember  BOOLEAN NOT NULL,
+	UNIQUE INDEX (account, id)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_roles (
+	account VARBINARY(64) NOT NULL,
+	role    VARBINARY(64) NOT NULL,
+	PRIMARY KEY (account, role)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_seclog (
+	seq    BIGINT NOT NULL PRIMARY KEY,
+	line   BLOB NOT NULL,
+	hash   BINARY(32) NOT NULL,
+	key_id VARBINARY(64) NOT NULL,
+	mac    BINARY(32) NOT NULL
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_seclog_head (
+	one    INTEGER NOT NULL PRIMARY KEY,
+	seq    BIGINT NOT NULL,
+	hash   BINARY(32) NOT NULL
+) ENGINE=InnoDB;
+INSERT IGNORE INTO holdfast_seclog_head (one, seq, hash) VALUES (1, 0, '');
 CREATE TABLE IF NOT EXISTS holdfast_attempts (
 	bucket  BIGINT NOT NULL PRIMARY KEY,
 	full_at BIGINT NOT NULL
@@ -26,4 +60,60 @@ CREATE TABLE IF NOT EXISTS holdfast_outbox (
 	subject   VARBINARY(800) NOT NULL,
 	body      MEDIUMBLOB NOT NULL,
 	INDEX (created, id)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_factors (
+	account VARBINARY(64) NOT NULL PRIMARY KEY,
+	sealed  VARBINARY(200) NOT NULL,
+	step    BIGINT NOT NULL
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_codes (
+	account VARBINARY(64) NOT NULL,
+	hash    BINARY(32) NOT NULL,
+	PRIMARY KEY (account, hash)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_challenges (
+	hash    BINARY(32) NOT NULL PRIMARY KEY,
+	account VARBINARY(64) NOT NULL,
+	epoch   BIGINT NOT NULL,
+	tries   INTEGER NOT NULL,
+	expires BIGINT NOT NULL,
+	INDEX (account)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_tokens (
+	hash    BINARY(32) NOT NULL PRIMARY KEY,
+	purpose VARBINARY(64) NOT NULL,
+	account VARBINARY(64) NOT NULL,
+	mail    VARBINARY(320) NOT NULL,
+	expires BIGINT NOT NULL,
+	INDEX (account)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_cases (
+	id      VARBINARY(64) NOT NULL PRIMARY KEY,
+	staff   VARBINARY(64) NOT NULL,
+	account VARBINARY(64) NOT NULL,
+	actions VARBINARY(1000) NOT NULL,
+	opened  BIGINT NOT NULL,
+	code    BINARY(32) NOT NULL,
+	tries   INTEGER NOT NULL,
+	expires BIGINT NOT NULL,
+	until   BIGINT NOT NULL,
+	INDEX (account)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_acts (
+	id      VARBINARY(64) NOT NULL PRIMARY KEY,
+	at      BIGINT NOT NULL,
+	staff   VARBINARY(64) NOT NULL,
+	file    VARBINARY(64) NOT NULL,
+	account VARBINARY(64) NOT NULL,
+	act     VARBINARY(64) NOT NULL,
+	detail  VARBINARY(1000) NOT NULL,
+	INDEX (file, at, id)
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_phones (
+	account VARBINARY(64) NOT NULL PRIMARY KEY,
+	phone   VARBINARY(64) NOT NULL
+) ENGINE=InnoDB;
+CREATE TABLE IF NOT EXISTS holdfast_losses (
+	account VARBINARY(64) NOT NULL PRIMARY KEY,
+	due     BIGINT NOT NULL
 ) ENGINE=InnoDB;

@@ -109,7 +109,7 @@ func runTiming(ctx context.Context, kind drivertest.Kind, o options) (lines []li
 	}
 	lines = append(lines, verdicts(kind, warm, cold, o)...)
 	target := "the same status, headers and length"
-	return append(lines, line{fmt.Sprintf("%s: answers", kind), fmt.Sprintf("%d kinds", len(shapes)), target, met(len(shapes) == 1)}), nil
+	return append(lines, line{fmt.Sprintf("%s: answers", kind), fmt.Sprintf("%d combinations", len(shapes)), target, met(len(shapes) == 1)}), nil
 }
 
 // verdicts prints each name beside the unknown one. The intervals hold for all
