@@ -47,6 +47,14 @@ type Config struct {
 	// that there is none and root stays as it is.
 	BreakGlass BreakGlass    `json:"break_glass"`
 	Passwords  PasswordRules `json:"passwords"`
+	// Codes says what the second factor of admins is (guide 3.10); empty if the
+	// site file does not say.
+	Codes Codes `json:"codes,omitempty"`
+	// EnrollUntil is the last day on which an admin who is not
+	// enrolled gets in with a key alone; empty if there is no such day.
+	EnrollUntil Day `json:"enroll_until,omitempty"`
+	// Automation are the accounts of programs on this server.
+	Automation []Automation `json:"automation,omitempty"`
 	// LosesAccess are the people whom the site wants to lose this server.
 	LosesAccess []LostAccess `json:"loses_access,omitempty"`
 	// Exceptions are the controls that are switched off on this server.
@@ -65,6 +73,54 @@ type Admin struct {
 	// Keys are public keys in authorized_keys format, one line each, without
 	// options.
 	Keys []string `json:"keys"`
+	// Factor is what the admin shows besides a key.
+	Factor Factor `json:"factor,omitempty"`
+}
+
+// Codes say whether the admins of a site show codes that change every 30
+// seconds, and how many secrets there are.
+type Codes string
+
+// The kinds of codes.
+const (
+	// SharedCodes are one secret an admin for all servers. Who takes one server
+	// has what makes the codes of all.
+	SharedCodes Codes = "shared"
+	// CodesPerServer are one secret an admin and server: as many entries in the
+	// admin's app as there are servers.
+	CodesPerServer Codes = "per-server"
+	// NoCodes are none, on purpose.
+	NoCodes Codes = "none"
+)
+
+// A Factor is what an admin shows besides a key.
+type Factor string
+
+// The second factors.
+const (
+	// CodeOnceEnrolled is a code once the admin is enrolled; until then the key
+	// is enough.
+	CodeOnceEnrolled Factor = "code once enrolled"
+	// CodeAlways is a code; an admin who is not enrolled does not get in as long
+	// as another admin does.
+	CodeAlways Factor = "code"
+	// InKey is the key itself: a FIDO2 key that wants its PIN or a fingerprint.
+	InKey Factor = "in the key"
+)
+
+// An Automation is the account of a program that runs one command on a server
+// with nothing but a key, a named exception to guide 3.10.
+type Automation struct {
+	// Name is the account's name.
+	Name string `json:"name"`
+	// Key is the public key in authorized_keys format, without options.
+	Key string `json:"key"`
+	// From are the networks in CIDR notation that it works from; not empty.
+	From []string `json:"from"`
+	// Command is what it runs, whatever it asks for.
+	Command string `json:"command"`
+	// Until is the last day on which it works.
+	Until Day `json:"until"`
 }
 
 // A LostAccess is a person's loss of a server that the site wants. It takes
@@ -110,3 +166,15 @@ func (b BreakGlass) IsZero() bool { return b.Account == "" && b.Key == "" }
 // PasswordSecret is the name under which the first password of an account is
 // found in [Config.Secrets].
 func PasswordSecret(account string) string { return "password/" + account }
+
+// FactorSecret is the name under which the second factor of an account is found
+// in [Config.Secrets], in the form that package server/factor gives it.
+func FactorSecret(account string) string { return "factor/" + account }
+
+// FactorSecretOn is the name under which a desk keeps the second factor of an
+// account for one server.
+func FactorSecretOn(account, server string) string { return "factor/" + account + "@" + server }
+
+// LentSecret is the name under which the single-use codes that a desk lends to
+// an account for one run are found in [Config.Secrets], separated by spaces.
+func LentSecret(account string) string { return "lent/" + account }

@@ -57,6 +57,9 @@ func (o *applyOptions) flags(c *cobra.Command) {
 }
 
 func (f *fleet) apply(ctx context.Context, o applyOptions) error {
+	if f.run == "" {
+		f.run = newRunName()
+	}
 	plans, err := f.plans(ctx)
 	if err != nil {
 		f.say("no server was changed")
@@ -196,10 +199,14 @@ func (f *fleet) newRun(o applyOptions, given map[string]server.Secret) *transact
 	return &transactions{
 		fleet: f, given: given,
 		guard: protocol.Guard{
-			Run: time.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random(4)),
+			Run: f.run,
 			By:  name, Desk: host, Version: version, Window: int(o.window.Seconds()),
 		},
 	}
+}
+
+func newRunName() string {
+	return time.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(random(4))
 }
 
 // random returns n random bytes.

@@ -132,7 +132,7 @@ func (f *fleet) auditOne(ctx context.Context, srv site.Server) ([]server.Result,
 	f.progress.set(srv.Name, "auditing")
 	collected := f.collect(ctx, s, srv)
 	var out protocol.AuditResult
-	err = s.Call(ctx, protocol.OpAudit, protocol.AuditRequest{Config: config}, &out, nil)
+	err = s.Call(ctx, protocol.OpAudit, protocol.AuditRequest{Config: config, Carried: protocol.Carried{Secrets: f.factors(srv)}}, &out, nil)
 	collected()
 	if out.Open != nil {
 		f.progress.pause(func() {

@@ -26,8 +26,10 @@ const canaryPatience = 5 * time.Minute
 type trial struct {
 	request protocol.CanaryRequest
 	// admins must all get in with a key, as far as this desk has one, and one of
-	// them must become root.
+	// them must become root. Who must show a code must not get in without.
 	admins []desk.Login
+	// codes are lent to those who are about to be enrolled.
+	codes map[string][]string
 	// ways are accounts of which one must get in and become root, where admins
 	// is empty.
 	ways []desk.Login
@@ -150,6 +152,7 @@ func (r *transactions) rehearse(ctx context.Context, srv site.Server, s *session
 	}
 	target := r.target(srv)
 	target.Through = s.Connect
+	r.desk.LendThrough(srv.Name, t.codes)
 	seen, failed := r.tryLogins(ctx, target, t)
 	end()
 	err = <-ended
@@ -214,19 +217,41 @@ func (r *transactions) tryAdmins(ctx context.Context, t desk.Target, admins []de
 			if err != nil {
 				return nil, []error{err}
 			}
-			seen = append(seen, l.User+" logs in with a key")
+			if err := r.alsoCode(ctx, t, l); err != nil {
+				return nil, []error{err}
+			}
+			seen = append(seen, l.User+" logs in with "+shows(l))
 			continue
 		}
 		if _, err := r.desk.Prove(ctx, t, r.newPassword(l)); err != nil {
 			return nil, []error{err}
 		}
+		if err := r.alsoCode(ctx, t, l); err != nil {
+			return nil, []error{err}
+		}
 		root = true
-		seen = append(seen, l.User+" logs in with a key and becomes root")
+		seen = append(seen, l.User+" logs in with "+shows(l)+" and becomes root")
 	}
 	if !root {
 		return nil, []error{errors.New("this desk has the key of no admin, so it could not log in afterwards")}
 	}
 	return seen, nil
+}
+
+// alsoCode makes sure that the key alone is not enough where a code is demanded.
+func (r *transactions) alsoCode(ctx context.Context, t desk.Target, l desk.Login) error {
+	if !l.MustCode {
+		return nil
+	}
+	return r.tryKeyAlone(ctx, t, l)
+}
+
+// shows is what an admin logs in with.
+func shows(l desk.Login) string {
+	if l.MustCode {
+		return "a key and a code, not with a key alone,"
+	}
+	return "a key"
 }
 
 // newPassword is how an admin becomes root who is about to get a password.

@@ -29,7 +29,10 @@ type fleet struct {
 	desk     *desk.Desk
 	servers  []site.Server
 	progress *progress
-	keeper   *keeper
+	// run names what a command does to its servers; empty as long as it only
+	// looks.
+	run    string
+	keeper *keeper
 }
 
 // fleet opens the site for a command about the named servers, or all.
@@ -61,6 +64,7 @@ func (a *app) fleet(names []string) (*fleet, error) {
 		Prompter:          &prompter{app: a, secrets: f.secrets, progress: f.progress.pause},
 		Binaries:          a.daemons,
 		KeyFiles:          a.keyFiles(),
+		CodesPerServer:    s.SecondFactor != nil && s.SecondFactor.Codes == server.CodesPerServer,
 		Memory:            memory,
 		Progress:          func(name, what string) { f.progress.set(name, "%s", what) },
 	})
@@ -176,6 +180,9 @@ func (f *fleet) connectAs(ctx context.Context, t desk.Target) (*session, error) 
 	s, err := conn.Start(ctx)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
+	}
+	if err := f.lend(ctx, s, t.Name); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return &session{Session: s, user: conn.User}, nil
 }

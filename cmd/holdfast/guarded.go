@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -125,8 +126,13 @@ func (r *transactions) one(ctx context.Context, srv site.Server, plan protocol.P
 		return protocol.Transaction{}, err
 	}
 	guard, nonce := r.newGuard()
-	request := protocol.ApplyRequest{Config: config, Digest: plan.Digest, Guard: guard, Carried: protocol.Carried{Secrets: r.given}}
-	proof := stillIn(r.logins(), plan.After)
+	secrets, codes := r.factors(srv), enrolling(plan)
+	maps.Copy(secrets, r.given)
+	for account, all := range codes {
+		secrets[server.LentSecret(account)] = server.NewSecret(strings.Join(all, " "))
+	}
+	request := protocol.ApplyRequest{Config: config, Digest: plan.Digest, Guard: guard, Carried: protocol.Carried{Secrets: secrets}}
+	proof := demanding(stillIn(r.logins(), plan.After), plan)
 	var open []site.Server
 	if plan.Installs {
 		proof = []desk.Login{r.loginOf(s.user, srv)}
@@ -134,11 +140,14 @@ func (r *transactions) one(ctx context.Context, srv site.Server, plan protocol.P
 		open = r.paths(ctx, srv)
 		if err := r.canary(ctx, srv, s, trial{
 			request: protocol.CanaryRequest{Config: config, Digest: plan.Digest, Carried: request.Carried},
-			admins:  proof, closed: closed(plan.After),
+			admins:  proof, codes: codes, closed: closed(plan.After),
 		}); err != nil {
 			s.Close()
 			return protocol.Transaction{}, err
 		}
+	}
+	for account, all := range codes {
+		r.desk.Lend(srv.Name, account, all)
 	}
 	return r.carry(ctx, srv, s, protocol.OpApply, request, nonce, proof, open)
 }
@@ -283,6 +292,9 @@ func (r *transactions) begun(ctx context.Context, srv site.Server, proof []desk.
 // server is as it was or as it was to be is not known.
 func (r *transactions) anybody(srv site.Server, proof []desk.Login) []desk.Login {
 	all := slices.Clone(proof)
+	for i := range all {
+		all[i].MustCode = false
+	}
 	for _, l := range append(r.logins(), firstLogin(srv)) {
 		if !slices.ContainsFunc(all, func(one desk.Login) bool { return one.User == l.User }) {
 			all = append(all, l)

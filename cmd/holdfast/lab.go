@@ -243,7 +243,7 @@ func makeLabKey(path string) error {
 func labSiteFile(l *lab.Lab, recipient string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The servers of the lab %q as a site.\nsite: %s\n\nadmins:\n  - name: %s\n    keys: [%s.pub]\n\n"+
-		"break_glass: {account: %s}\n\nservers:\n", l.ID(), l.ID(), labAdmin, labAdmin, labRescue)
+		"break_glass: {account: %s}\n\nsecond_factor: {codes: none}\n\nservers:\n", l.ID(), l.ID(), labAdmin, labAdmin, labRescue)
 	for _, s := range l.Servers() {
 		fmt.Fprintf(&b, "  - name: %s\n    role: %s\n    address: %s\n    address6: %q\n    private: %s\n",
 			s.Name(), labRole(s.Name()), s.Addr4(), s.Addr6(), s.Private4())

@@ -127,13 +127,19 @@ func (f *fleet) planWith(ctx context.Context, s *session, srv site.Server, secre
 		return protocol.Plan{}, err
 	}
 	f.progress.set(srv.Name, "planning")
-	if _, err := f.greet(ctx, s); err != nil {
+	off, err := f.clockOf(ctx, s)
+	if err != nil {
 		return protocol.Plan{}, err
 	}
+	all := f.factors(srv)
+	maps.Copy(all, secrets)
 	collected := f.collect(ctx, s, srv)
 	defer collected()
 	var p protocol.Plan
-	err = s.Call(ctx, protocol.OpPlan, protocol.PlanRequest{Config: config, Carried: protocol.Carried{Secrets: secrets}}, &p, nil)
+	err = s.Call(ctx, protocol.OpPlan, protocol.PlanRequest{Config: config, Carried: protocol.Carried{Secrets: all}}, &p, nil)
+	if why := clockProblem(off); why != nil && len(enrolling(p)) > 0 {
+		p.Refusals = append(p.Refusals, why.Error())
+	}
 	return p, err
 }
 
@@ -239,6 +245,8 @@ func ways(a forecast.Access) string {
 	switch {
 	case a.Kind == forecast.Root || a.Account == "root":
 		return text
+	case a.Kind == forecast.Program:
+		return text + ", for its one command"
 	case a.Root.Works:
 		return text + ", root by sudo"
 	}

@@ -97,7 +97,7 @@ func outcomeOf(err error) (state string, next []string) {
 
 // advice says what to do about an error; nil if there is nothing to say.
 func (a *app) advice(err error) []string {
-	for _, try := range []func(error) []string{a.adviceOnCanary, a.adviceOnDesk, a.adviceOnServer, a.adviceOnSite} {
+	for _, try := range []func(error) []string{a.adviceOnCanary, a.adviceOnEnrolment, a.adviceOnDesk, a.adviceOnServer, a.adviceOnSite} {
 		if lines := try(err); lines != nil {
 			return lines
 		}
@@ -133,10 +133,23 @@ func (a *app) adviceOnDesk(err error) []string {
 		return keepIt("run the command in a terminal, or keep it in secrets.age:", secretFor(unasked.Question))
 	case errors.As(err, &unasked) && unasked.Question.Kind == desk.Passphrase:
 		return []string{"run the command in a terminal, or add the key to the agent with", "    ssh-add " + unasked.Question.File}
+	case errors.As(err, &unasked) && unasked.Question.Kind == desk.Code:
+		return []string{"run the command in a terminal: a code is typed by the admin in person; a program gets an account of its own (automation: in the site file)"}
 	case errors.As(err, &unasked):
 		return []string{"run the command in a terminal, or keep the password in secrets.age; see docs/operator.md#secrets"}
 	case errors.Is(err, daemon.ErrMissing):
 		return []string{"build holdfast with `make build`"}
+	}
+	return nil
+}
+
+// adviceOnEnrolment is about an admin who has a second factor already.
+func (a *app) adviceOnEnrolment(err error) []string {
+	if done := (*enrolledError)(nil); errors.As(err, &done) {
+		return []string{
+			"to give it to servers that lack it, run", "    holdfast apply",
+			"to replace it, as for a lost phone, run", "    holdfast enroll " + done.admin + " --reset",
+		}
 	}
 	return nil
 }

@@ -83,8 +83,13 @@ func (p *prompter) Secret(_ context.Context, q desk.Question) (secret server.Sec
 		}
 	}
 	p.progress(func() {
-		if q.Again {
+		switch {
+		case q.Again && q.Kind == desk.Code:
+			p.app.say("%s did not take that code: it is wrong, or it was used there already; wait for the next one", q.Server)
+		case q.Again:
 			p.app.say("that was wrong")
+		case q.Spent:
+			p.app.say("%s has seen the last code; wait for the next one", q.Server)
 		}
 		secret, err = p.app.askHidden(wording(q))
 	})

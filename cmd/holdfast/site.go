@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,9 @@ one. It also makes the identity that opens secrets.age, unless there is one.`,
 	return c
 }
 
+// enrolment is how many days the admins of a new site have to enroll.
+const enrolment = 14
+
 func (a *app) init(c *cobra.Command, answersPath string) error {
 	if _, err := os.Lstat(a.sitePath); !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {
@@ -60,6 +64,11 @@ func (a *app) init(c *cobra.Command, answersPath string) error {
 	}
 	if answers.Secrets == nil && recipient != "" {
 		answers.Secrets = &site.SecretsFile{Recipients: []string{recipient}}
+	}
+	if answers.SecondFactor == nil {
+		answers.SecondFactor = &site.SecondFactor{
+			Codes: server.SharedCodes, EnrollUntil: server.Day(time.Now().AddDate(0, 0, enrolment).Format(time.DateOnly)),
+		}
 	}
 	text, err := site.New(answers)
 	if err != nil {

@@ -18,9 +18,19 @@ import (
 // An answer is what an operator types when a terminal shows something.
 type answer struct{ to, typed string }
 
+// A reader is what an operator types who has read what the terminal shows.
+type reader func(shown string) string
+
 // sitting runs holdfast in a terminal, answers what it asks, and returns the
 // exit status and all that the terminal showed.
 func (o operator) sitting(t *testing.T, answers []answer, args ...string) (code int, shown string) {
+	t.Helper()
+	return o.reading(t, answers, nil, args...)
+}
+
+// reading is sitting where some answers follow from what is shown: an answer that
+// readers knows by what is typed.
+func (o operator) reading(t *testing.T, answers []answer, readers map[string]reader, args ...string) (code int, shown string) {
 	t.Helper()
 	cmd := o.command(t.Context(), args...)
 	cmd.Env = append(cmd.Env, "TERM=xterm")
@@ -52,7 +62,7 @@ func (o operator) sitting(t *testing.T, answers []answer, args ...string) (code 
 	}
 	for _, a := range answers {
 		question := regexp.MustCompile(a.to)
-		for limit := time.After(time.Minute); !question.MatchString(all()); {
+		for limit := time.After(2 * time.Minute); !question.MatchString(all()); {
 			select {
 			case <-limit:
 				cmd.Process.Kill()
@@ -62,7 +72,11 @@ func (o operator) sitting(t *testing.T, answers []answer, args ...string) (code 
 			case <-time.After(20 * time.Millisecond):
 			}
 		}
-		if _, err := master.WriteString(a.typed + "\n"); err != nil {
+		typed := a.typed
+		if read := readers[typed]; read != nil {
+			typed = read(all())
+		}
+		if _, err := master.WriteString(typed + "\n"); err != nil {
 			t.Fatal(err)
 		}
 	}

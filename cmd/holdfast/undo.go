@@ -41,6 +41,7 @@ refuses where something else has changed the same things since.`,
 
 func (f *fleet) undo(ctx context.Context, o applyOptions, id string) error {
 	srv := f.servers[0]
+	f.run = newRunName()
 	s, err := f.connect(ctx, srv)
 	if err != nil {
 		return f.failed([]error{err}, 1)

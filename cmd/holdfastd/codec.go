@@ -34,5 +34,9 @@ func (codec) Decode(data json.RawMessage, secrets map[string]server.Secret) (ser
 		p.Secret = secrets[server.PasswordSecret(p.Account)]
 		return p, nil
 	}
+	if f, ok := r.(resource.Factor); ok {
+		f.Secret, f.Lent = secrets[server.FactorSecret(f.Account)], secrets[server.LentSecret(f.Account)]
+		return f, nil
+	}
 	return r, nil
 }

@@ -7,6 +7,7 @@
 //	holdfastd txn-rollback ID        put a transaction back (by the guard's timer, or on the console)
 //	holdfastd txn-boot               put back files of unconfirmed transactions (while booting)
 //	holdfastd txn-finish             end what txn-boot has begun
+//	holdfastd codes-end              take back the codes that were lent for logins
 //	holdfastd version
 //
 // It listens on no port and holds no SSH client. If a command fails, it says so
@@ -46,7 +47,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: holdfastd serve|audit|txn-run ID|txn-rollback ID|txn-boot|txn-finish|version")
+var errUsage = errors.New("usage: holdfastd serve|audit|txn-run ID|txn-rollback ID|txn-boot|txn-finish|codes-end|version")
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 1 && args[0] == "version" {
@@ -75,7 +76,9 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 1 && args[0] == "txn-boot":
 		return d.journal.Boot(ctx)
 	case len(args) == 1 && args[0] == "txn-finish":
-		return d.journal.Finish(ctx)
+		return errors.Join(d.journal.Finish(ctx), d.codesEnd(ctx, ""))
+	case len(args) == 1 && args[0] == "codes-end":
+		return d.codesEnd(ctx, "")
 	}
 	return errUsage
 }
@@ -117,6 +120,9 @@ func open() (*daemon, error) {
 // however it has ended: the journal tells.
 func (d *daemon) putBack(ctx context.Context, id string) error {
 	err := d.journal.Rollback(ctx, id, d.journal.Why(id))
+	if end := d.codesEnd(ctx, ""); err == nil {
+		err = end
+	}
 	if state, _, serr := d.journal.State(id); err != nil && serr == nil && state.Final() {
 		fmt.Fprintf(os.Stderr, "holdfastd: %v\n", err)
 		return nil
@@ -134,6 +140,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	if err := d.journal.Recover(ctx); err != nil {
 		return fmt.Errorf("looking after earlier transactions: %w", err)
+	}
+	if err := d.codesOfOthers(ctx); err != nil {
+		return fmt.Errorf("taking back codes of earlier runs: %w", err)
 	}
 	conversation := struct {
 		io.Reader

@@ -36,9 +36,9 @@ func (d *daemon) prepare(ctx context.Context, c server.Config) (prepared, error)
 	}
 	var p prepared
 	var err error
-	p.plan, err = server.MakePlan(ctx, d.machine, control.All(), c, func(ctx context.Context, _ server.Plan, r server.Reader) error {
+	p.plan, err = server.MakePlan(ctx, d.machine, control.All(), c, func(ctx context.Context, tried server.Plan, r server.Reader) error {
 		var err error
-		p.after, err = forecast.Look(ctx, r, c, operator())
+		p.after, err = forecast.LookAfter(ctx, r, c, operator(), tried)
 		return err
 	})
 	if err != nil {

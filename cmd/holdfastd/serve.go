@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-security/holdfast/server/control"
 	"github.com/holdfast-security/holdfast/server/machine"
 	"github.com/holdfast-security/holdfast/server/protocol"
+	"github.com/holdfast-security/holdfast/server/resource"
 	"github.com/holdfast-security/holdfast/server/txn"
 )
 
@@ -35,6 +36,7 @@ func (d *daemon) handlers() map[protocol.Op]protocol.Handler {
 		protocol.OpHistory:       protocol.Handle(d.history),
 		protocol.OpShow:          protocol.Handle(d.show),
 		protocol.OpStatus:        protocol.Handle(d.status),
+		protocol.OpLend:          protocol.Handle(d.lendCodes),
 		protocol.OpUnlock:        protocol.Handle(d.unlock),
 	}
 }
@@ -55,7 +57,7 @@ func (d *daemon) ensureKey(ctx context.Context) error {
 }
 
 func (d *daemon) hello(ctx context.Context, in protocol.Hello, _ sender) (protocol.Welcome, error) {
-	w := protocol.Welcome{Format: protocol.Format, Version: version}
+	w := protocol.Welcome{Format: protocol.Format, Version: version, Clock: time.Now()}
 	facts, err := machine.ReadFacts(ctx, d.machine)
 	w.Facts = protocol.Facts{System: facts.Name, Tested: facts.Tested}
 	if unsupported := (*machine.UnsupportedError)(nil); errors.As(err, &unsupported) {
@@ -80,6 +82,7 @@ func (d *daemon) audit(ctx context.Context, in protocol.AuditRequest, _ sender) 
 	if err != nil {
 		return protocol.AuditResult{}, err
 	}
+	in.Config.Secrets = in.Secrets
 	results, err := server.Audit(ctx, d.machine, control.All(), in.Config)
 	return protocol.AuditResult{Results: results, Open: open}, err
 }
@@ -109,6 +112,9 @@ func (d *daemon) apply(ctx context.Context, in protocol.ApplyRequest, send sende
 	}
 	if len(p.refusals) > 0 {
 		return protocol.Transaction{}, protocol.Errorf(protocol.CodeRefused, protocol.Unchanged, "%s", strings.Join(p.refusals, "; "))
+	}
+	if err := d.lendForRun(ctx, in.Run, in.Secrets); err != nil {
+		return protocol.Transaction{}, unchanged(err)
 	}
 	b := txn.Begin{Meta: meta(in.Guard), Steps: p.plan.Steps}
 	b.Kind, b.Site, b.SiteDigest = txn.Changes, in.Config.Site, in.Config.SiteDigest
@@ -275,7 +281,11 @@ func (d *daemon) confirm(ctx context.Context, in protocol.ConfirmRequest, _ send
 	if err := tooLate(d.journal.Confirm(ctx, in.Transaction, nonce)); err != nil {
 		return protocol.Transaction{}, err
 	}
-	return d.transaction(in.Transaction)
+	t, err := d.transaction(in.Transaction)
+	if err == nil && !t.More {
+		err = d.codesEnd(ctx, t.Run)
+	}
+	return t, err
 }
 
 func (d *daemon) extend(ctx context.Context, in protocol.ExtendRequest, _ sender) (protocol.Transaction, error) {
@@ -288,6 +298,14 @@ func (d *daemon) extend(ctx context.Context, in protocol.ExtendRequest, _ sender
 func (d *daemon) rollback(ctx context.Context, in protocol.TransactionRequest, send sender) (protocol.Transaction, error) {
 	if err := tooLate(d.journal.Rollback(ctx, in.Transaction, "the desk asked for it")); err != nil {
 		return protocol.Transaction{}, err
+	}
+	// The desk has to log in again to see how the server is now.
+	if lent, err := resource.AnyLent(ctx, d.machine); err != nil {
+		return protocol.Transaction{}, err
+	} else if lent {
+		if err := d.codesEndIn(ctx, afterRollback); err != nil {
+			return protocol.Transaction{}, err
+		}
 	}
 	return d.transaction(in.Transaction)
 }

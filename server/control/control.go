@@ -14,6 +14,13 @@
 // files make stricter stays so. AllowUsers, AllowGroups and their like are never
 // touched: whom they keep out is told by package server/forecast.
 //
+// The second factor (section 3.10, files factor*.go) is a drop-in with one Match
+// block for those who are enrolled, a profile of pam-auth-update that every
+// service but sshd passes over, and a secret for each admin that root alone can
+// read. It is demanded of nobody who cannot show it, as long as nobody else could
+// help. Programs (automation.go) have a key, networks, one command and a last
+// day.
+//
 // The controls for sections 3.4 to 3.6 and 3.9 do the same with files of their
 // own in /etc/security/pwquality.conf.d and /etc/sudoers.d. Where a foreign line
 // would win over ours and asks for less, that line and nothing else is edited;
@@ -48,5 +55,5 @@ import (
 
 // All returns every control, in the order in which a server is to get them.
 func All() []server.Control {
-	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Reach(), Firewall(), Root(), Daily())
+	return slices.Concat(Time(), Passwords(), Sudo(), Admins(), SSH(), Factor(), Reach(), Firewall(), Root(), Daily())
 }

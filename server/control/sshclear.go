@@ -17,7 +17,7 @@ import (
 // something else, and whether it reads the drop-in for every connection.
 func (d sshDropIn) blocking(lines []sshd.Line, want []setting) (before []sshd.Line, included bool) {
 	for _, l := range lines {
-		if l.File == d.path() && len(l.Matches) == 0 {
+		if l.File == d.path() && outerBlocks(l) == 0 {
 			return before, true
 		}
 		if !own(l.File) && contradicts(want, l.Keyword, l.Value()) {
@@ -25,6 +25,15 @@ func (d sshDropIn) blocking(lines []sshd.Line, want []setting) (before []sshd.Li
 		}
 	}
 	return before, false
+}
+
+// outerBlocks is how many Match blocks a line stands in, not counting one that it
+// opens itself.
+func outerBlocks(l sshd.Line) int {
+	if l.Keyword == "match" {
+		return len(l.Matches) - 1
+	}
+	return len(l.Matches)
 }
 
 // unbearable returns the foreign lines that the drop-in cannot beat, wherever
@@ -57,7 +66,7 @@ func (d sshDropIn) withinMatch(lines []sshd.Line) (include sshd.Line, found bool
 		}
 		if l.File == d.path() && (head == 0 || l.Number == head) {
 			head = l.Number
-			if len(l.Matches) > 0 {
+			if outerBlocks(l) > 0 {
 				return include, true
 			}
 		}

@@ -56,6 +56,10 @@ func (d sshDropIn) answer(ctx context.Context, r server.Reader, c server.Config,
 		starts   = [][]string{daemon.Options}
 		commands = sshd.Ask(daemon.Options, &asked[0])
 	)
+	factors, err := demandedFactor(ctx, r, c)
+	if err != nil {
+		return server.Answer{}, err
+	}
 	if daemon.PID != "" && !slices.Equal(daemon.Options, daemon.RunningOptions) {
 		starts = append(starts, daemon.RunningOptions)
 	}
@@ -67,7 +71,7 @@ func (d sshDropIn) answer(ctx context.Context, r server.Reader, c server.Config,
 		for i, spec := range asked {
 			for _, s := range want {
 				got := found[i].Get(s.keyword())
-				if s.met(got) || rootByKey(c, spec, s, got) {
+				if s.met(got) || rootByKey(c, spec, s, got) || factors.allows(spec.User, s.keyword(), got) {
 					continue
 				}
 				wrong.add(spec, s.keyword()+" "+got, origin(s, got, overs, lines))

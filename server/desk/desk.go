@@ -60,6 +60,11 @@ type Login struct {
 	// Password allows a password to be asked for, for a server that has no
 	// better way in yet.
 	Password bool
+	// MustCode makes a login count only if the server has asked for a code after
+	// the key.
+	MustCode bool
+	// KeyOnly answers no question after the key was taken.
+	KeyOnly bool
 	// Secret gives the password for the login; nil means that the [Prompter] is
 	// asked.
 	Secret func(ctx context.Context) (server.Secret, error)
@@ -101,6 +106,9 @@ type Question struct {
 	Text string
 	// Again says that the answer before was wrong.
 	Again bool
+	// Spent says that the server has seen the code that is known already, so
+	// that the next one is needed.
+	Spent bool
 }
 
 // Binaries are the daemon's programs that a desk carries.
@@ -135,6 +143,9 @@ type Config struct {
 	// SSHConfig is the path of the ssh configuration; empty means the
 	// operator's and the system's.
 	SSHConfig string
+	// CodesPerServer says that each server has codes of its own; otherwise an
+	// account's code opens all servers.
+	CodesPerServer bool
 	// Progress, if not nil, is told what is being done when it takes longer,
 	// such as an upload. It may be called from several goroutines.
 	Progress func(server, what string)
@@ -151,6 +162,8 @@ type Desk struct {
 	memory memory
 
 	asking sync.Mutex // one question at a time
+	codes  codes
+	jumps  sharedJumps
 
 	mu        sync.Mutex
 	settings  map[string]*settings
@@ -172,6 +185,8 @@ type limits struct {
 	// patience is how long a question may take before it is believed to be why
 	// the server hung up. Daemons wait for two minutes (LoginGraceTime).
 	patience time.Duration
+	// rate is how long a server that has seen three codes takes no other.
+	rate time.Duration
 }
 
 // New returns a Desk.
@@ -181,6 +196,7 @@ func New(c Config) *Desk {
 		limits: limits{
 			connect: 10 * time.Second, exchange: 15 * time.Second, login: 30 * time.Second,
 			start: 30 * time.Second, alive: 15 * time.Second, stall: 60 * time.Second, patience: 20 * time.Second,
+			rate: rateLimit,
 		},
 		log:       c.Log,
 		memory:    memory{path: c.Memory, site: c.Site},
@@ -198,8 +214,9 @@ func New(c Config) *Desk {
 }
 
 // Close forgets the secrets of this run and lets go of the agent. Connections
-// live on.
+// live on, except to jump hosts that have asked for a code.
 func (d *Desk) Close() error {
+	d.jumps.close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, a := range d.agents {

@@ -36,6 +36,8 @@ type Conn struct {
 	Address string
 	// HostKey is the SHA-256 fingerprint of the key that the server has proven.
 	HostKey string
+	// Coded says that the server has asked for a code after the key.
+	Coded bool
 
 	desk   *Desk
 	login  Login
@@ -44,6 +46,7 @@ type Conn struct {
 	stats  stats
 	total  *stats // the desk's
 	jump   *Conn
+	shared bool // a jump host's, that outlives what goes through it
 
 	ended chan struct{}
 	once  sync.Once
@@ -84,6 +87,12 @@ func (d *Desk) dial(ctx context.Context, t Target, strict bool, depth int) (*Con
 		for range maxTired {
 			if !errors.Is(err, errTired) {
 				break
+			}
+			c, err = d.connect(ctx, t, s, as, strict, depth)
+		}
+		if errors.Is(err, errNoCode) {
+			if err := d.outwait(ctx, t); err != nil {
+				return nil, err
 			}
 			c, err = d.connect(ctx, t, s, as, strict, depth)
 		}
@@ -158,7 +167,7 @@ func (d *Desk) reach(ctx context.Context, c *Conn, t Target, strict bool, depth 
 	network := "tcp" + string(t.Family)
 	limit := d.limits.connect
 	if t.Jump != nil && t.Through == nil {
-		jump, err := d.dial(ctx, *t.Jump, strict, depth+1)
+		jump, err := d.jump(ctx, *t.Jump, strict, depth+1)
 		if err != nil {
 			return nil, fmt.Errorf("%s: through the jump host: %w", t.Name, err)
 		}
@@ -195,8 +204,25 @@ func (c *Conn) drop(raw net.Conn) {
 	if raw != nil {
 		raw.Close()
 	}
-	if c.jump != nil {
+	if c.jump != nil && !c.jump.shared {
 		c.jump.Close()
+	}
+}
+
+// errNoCode says that a server has demanded a second factor and asked for none,
+// as it does after three logins in half a minute.
+var errNoCode = errors.New("the server demands a code and asks for none: it has seen three logins in 30 seconds, or it has no second factor of this account")
+
+// outwait waits until a server takes codes again.
+func (d *Desk) outwait(ctx context.Context, t Target) error {
+	if d.config.Progress != nil {
+		d.config.Progress(t.Name, "waiting half a minute: it has seen three codes")
+	}
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", t.Name, context.Cause(ctx))
+	case <-time.After(d.limits.rate):
+		return nil
 	}
 }
 
@@ -258,7 +284,12 @@ func (d *Desk) shake(ctx context.Context, c *Conn, t Target, raw net.Conn, as ca
 	if !pins.strict && !t.foreign && d.config.KnownHosts != "" {
 		requests = d.learn(context.WithoutCancel(ctx), conn, t, c.Address, requests)
 	}
-	c.client = ssh.NewClient(conn, channels, requests)
+	c.client, c.Coded = ssh.NewClient(conn, channels, requests), a.coded
+	if as.MustCode && !a.coded {
+		conn.Close()
+		c.count()
+		return &LoginError{Server: t.Name, User: as.User, Why: "a key alone was enough, and a code should have been asked for"}
+	}
 	return nil
 }
 
@@ -289,6 +320,9 @@ func (d *Desk) explain(c *Conn, t Target, a *attempt, pins *pins, keyed bool, er
 		// It was the login that failed, such as by a daemon that has counted
 		// enough keys and hangs up.
 		c.count()
+		if a.codeTried && !a.coded && strings.Contains(err.Error(), "(expected 60)") {
+			err = errNoCode
+		}
 		return &LoginError{Server: t.Name, User: a.as.User, Err: clean(err)}
 	case !keyed && !strings.Contains(string(c.link.said()), "SSH-"):
 		text, _, _ := strings.Cut(protocol.Clean(string(c.link.said())), "\n")
@@ -328,7 +362,7 @@ func (c *Conn) end(why error) error {
 		c.why = why
 		close(c.ended)
 		err = c.client.Close()
-		if c.jump != nil {
+		if c.jump != nil && !c.jump.shared {
 			err = errors.Join(err, c.jump.Close())
 		}
 	})

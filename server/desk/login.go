@@ -92,6 +92,9 @@ type attempt struct {
 	// offered are the methods that the server takes at first.
 	offered []string
 	asked   bool // a server's question was put
+	// coded says that the server has asked for a code, wrongCode that it did not
+	// take the one it got, and codeTried that codes were tried at all.
+	coded, wrongCode, codeTried bool
 }
 
 // next is called after each method that did not finish the login.
@@ -119,8 +122,13 @@ func (a *attempt) next(ctx context.Context, c *ssh.ClientAuthContext) (ssh.AuthM
 			signers[i] = &signer{heldKey: k, desk: a.desk, ctx: ctx, watch: a.watch}
 		}
 		return ssh.PublicKeys(signers...), nil
+	case partly && a.as.KeyOnly:
+		return nil, a.refused(c)
 	case partly && may("keyboard-interactive") && !a.asked:
-		a.asked = true
+		a.asked, a.codeTried = true, true
+		return ssh.KeyboardInteractive(a.answer(ctx, Code)), nil
+	case partly && a.coded && !a.wrongCode && slices.Contains(c.AllowedMethods, "keyboard-interactive"):
+		a.wrongCode = true // it may have been mistyped, or spent elsewhere
 		return ssh.KeyboardInteractive(a.answer(ctx, Code)), nil
 	case (partly || a.as.Password) && may("password"):
 		return ssh.PasswordCallback(func() (string, error) { return a.secret(ctx, LoginPassword, "") }), nil
@@ -167,8 +175,16 @@ func (a *attempt) answer(ctx context.Context, kind Kind) ssh.KeyboardInteractive
 
 func (a *attempt) secret(ctx context.Context, kind Kind, text string) (answer string, err error) {
 	err = a.watch.paused(func() error {
+		if kind == Code && forCode(text) {
+			a.coded = true
+		}
 		if kind == Code && a.as.Code != nil {
 			secret, err := a.as.Code(ctx, text)
+			answer = secret.Reveal()
+			return err
+		}
+		if kind == Code && forCode(text) {
+			secret, err := a.desk.code(ctx, a, text)
 			answer = secret.Reveal()
 			return err
 		}

@@ -15,6 +15,8 @@ type Proof struct {
 	Algorithms Algorithms
 	// Root says that the account became root.
 	Root bool
+	// Coded says that the server has asked for a code.
+	Coded bool
 }
 
 // Prove logs in to t as one account over a new connection, with a full key
@@ -29,7 +31,7 @@ func (d *Desk) Prove(ctx context.Context, t Target, as Login) (Proof, error) {
 		return Proof{}, err
 	}
 	defer c.Close()
-	p := Proof{Server: c.Server, User: c.User, Address: c.Address, HostKey: c.HostKey}
+	p := Proof{Server: c.Server, User: c.User, Address: c.Address, HostKey: c.HostKey, Coded: c.Coded}
 	if p.Algorithms, err = c.Algorithms(); err != nil {
 		return p, fmt.Errorf("%s: reading the algorithms it offers: %w", t.Name, err)
 	}

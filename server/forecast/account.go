@@ -52,9 +52,10 @@ type looker struct {
 	c        server.Config
 	accounts []account
 	daemon   sshd.Daemon
-	closed   bool   // /run/nologin or /etc/nologin
-	absent   string // why there is no sudo
-	pam      string // why PAM lets nobody in
+	closed   bool     // /run/nologin or /etc/nologin
+	absent   string   // why there is no sudo
+	pam      string   // why PAM lets nobody in
+	coming   []string // modules of PAM that a plan brings
 }
 
 func (l *looker) read(ctx context.Context) error {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/resource"
 	"github.com/holdfast-security/holdfast/server/sshd"
 )
 
@@ -36,6 +37,9 @@ const (
 	// BreakGlass is the site's way in when every other is lost: its account, or
 	// root by its key from its networks.
 	BreakGlass Kind = "break-glass"
+	// Program is the account of a program of the site, from its first network:
+	// logging in is running its one command.
+	Program Kind = "program"
 	// Root is root, from anywhere.
 	Root Kind = "root"
 	// Other is any other account that has a shell and a way in.
@@ -55,6 +59,9 @@ type Access struct {
 	Kind    Kind   `json:"kind"`
 	// From is the client's address that was asked about.
 	From string `json:"from"`
+	// Code says that sshd wants more of the account after its key, by a question:
+	// a code.
+	Code bool `json:"code,omitempty"`
 	// Key and Password are logins over SSH.
 	Key      Way `json:"key"`
 	Password Way `json:"password"`
@@ -76,10 +83,28 @@ const anywhere = "192.0.2.1"
 // account with a shell and a way in can do on the machine that r shows. from is
 // the operator's own address, empty if it is not known.
 func Look(ctx context.Context, r server.Reader, c server.Config, from string) ([]Access, error) {
+	return look(ctx, &looker{r: r, c: c}, from)
+}
+
+// LookAfter is [Look] at the World in which a plan was tried. No package is
+// installed there, so the modules of PAM that a package of the plan brings are
+// taken to be there; once it is installed, Look sees them or says that they are
+// missing.
+func LookAfter(ctx context.Context, r server.Reader, c server.Config, from string, p server.Plan) ([]Access, error) {
+	l := looker{r: r, c: c}
+	for _, s := range p.Steps {
+		if one, ok := s.Resource.(resource.Package); ok {
+			l.coming = append(l.coming, modulesOf[one.Package])
+		}
+	}
+	return look(ctx, &l, from)
+}
+
+func look(ctx context.Context, l *looker, from string) ([]Access, error) {
 	if from == "" {
 		from = anywhere
 	}
-	l := looker{r: r, c: c}
+	c := l.c
 	if err := l.read(ctx); err != nil {
 		return nil, err
 	}
@@ -107,11 +132,24 @@ func Look(ctx context.Context, r server.Reader, c server.Config, from string) ([
 		}
 	}
 	if c.BreakGlass.Key != "" && len(c.BreakGlass.From) > 0 {
-		s, ok := sshd.Sample([]sshd.Match{{{Name: "address", Patterns: c.BreakGlass.From[0]}}}, sshd.Spec{}, nil)
-		if !ok {
-			return nil, fmt.Errorf("the break-glass network %q is none", c.BreakGlass.From[0])
+		client, err := clientOf(c.BreakGlass.From[0])
+		if err == nil {
+			err = add("root", BreakGlass, client)
 		}
-		if err := add("root", BreakGlass, s.Addr); err != nil {
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range c.Automation {
+		named = append(named, p.Name)
+		if len(p.From) == 0 || p.Until.Over(time.Now()) {
+			continue
+		}
+		client, err := clientOf(p.From[0])
+		if err == nil {
+			err = add(p.Name, Program, client)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -129,6 +167,15 @@ func Look(ctx context.Context, r server.Reader, c server.Config, from string) ([
 	return all, nil
 }
 
+// clientOf returns an address in a network.
+func clientOf(network string) (string, error) {
+	s, ok := sshd.Sample([]sshd.Match{{{Name: "address", Patterns: network}}}, sshd.Spec{}, nil)
+	if !ok {
+		return "", fmt.Errorf("the network %q is none", network)
+	}
+	return s.Addr, nil
+}
+
 // Refuse says why a plan that leads from before to after must not be carried
 // out; nil if nothing speaks against it. What the site wants an admin to lose
 // does not, as long as one admin can do the work.
@@ -140,9 +187,14 @@ func Refuse(before, after []Access, c server.Config) []string {
 		case Admin:
 			working = working || a.Key.Works && a.Root.Works
 			if loss := lossOf(a, before); loss != "" {
-				if _, wanted := c.MayLose(a.Account, time.Now()); !wanted {
+				if _, wanted := c.MayLose(a.Account, time.Now()); !wanted && !late(a, c) {
 					why = append(why, "the admin "+a.Account+" "+loss)
 				}
+			}
+		case Program:
+			_, wanted := c.MayLose(a.Account, time.Now())
+			if was, ok := find(before, a); ok && was.Key.Works && !a.Key.Works && !wanted {
+				why = append(why, "the program "+a.Account+" could not log in with its key any more: "+a.Key.Why)
 			}
 		case BreakGlass:
 			if a.Account == "root" && !a.Key.Works {
@@ -157,6 +209,14 @@ func Refuse(before, after []Access, c server.Config) []string {
 		why = append(why, nobody(after, lost, c))
 	}
 	return why
+}
+
+// late reports whether an account is kept out on purpose: its admin has no second
+// factor, and the time to enroll is over.
+func late(a Access, c server.Config) bool {
+	return a.Code && a.Key.Why == notEnrolled && slices.ContainsFunc(c.Admins, func(one server.Admin) bool {
+		return one.Name == a.Account && one.Factor == server.CodeAlways
+	})
 }
 
 // Wanted says which of the losses that a plan brings, or leaves, the site wants,

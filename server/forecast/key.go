@@ -11,25 +11,32 @@ import (
 	"strings"
 
 	"github.com/holdfast-security/holdfast/server"
+	"github.com/holdfast-security/holdfast/server/factor"
 	"github.com/holdfast-security/holdfast/server/sshd"
 )
 
 // byKey tells whether the account can log in with a key: an admin with one that
 // the site file names, root by break-glass with that key, others with any.
-func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from string) (Way, error) {
+// asked says that the server puts a question after the key.
+func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from string) (w Way, asked bool, _ error) {
 	if s.Get("pubkeyauthentication") != "yes" {
-		return Way{Why: "sshd takes no keys"}, nil
+		return Way{Why: "sshd takes no keys"}, false, nil
 	}
 	ok, besides := methods(s, "publickey")
 	if !ok {
-		return Way{Why: "sshd asks for more than a key (AuthenticationMethods " + s.Get("authenticationmethods") + ")"}, nil
+		return Way{Why: "sshd asks for more than a key (AuthenticationMethods " + s.Get("authenticationmethods") + ")"}, false, nil
 	}
 	if root := s.Get("permitrootlogin"); a.UID == 0 && (root == "no" || root == "forced-commands-only") {
-		return Way{Why: "sshd does not let root in (PermitRootLogin " + root + ")"}, nil
+		return Way{Why: "sshd does not let root in (PermitRootLogin " + root + ")"}, false, nil
+	}
+	if besides != "" {
+		if w, err := l.canAnswer(ctx, a); err != nil || !w.Works {
+			return w, true, err
+		}
 	}
 	keys, why, err := l.trustedKeys(ctx, a, s)
 	if err != nil {
-		return Way{}, err
+		return Way{}, false, err
 	}
 	known := l.siteKeys(a.Name)
 	var reasons []string
@@ -38,7 +45,7 @@ func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from str
 			reasons = append(reasons, fmt.Sprintf("%s is not one of the site file", k))
 			continue
 		}
-		if bad := unusable(k, s, from); bad != "" {
+		if bad := unusable(k, s, from, l.command(a.Name)); bad != "" {
 			reasons = append(reasons, fmt.Sprintf("%s %s", k, bad))
 			continue
 		}
@@ -49,7 +56,7 @@ func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from str
 		if a.MustChange() || a.TooOld(today()) {
 			w.Why += "; it has to change its password at the login"
 		}
-		return w, nil
+		return w, besides != "", nil
 	}
 	reasons = append(reasons, why...)
 	if cmd := s.Get("authorizedkeyscommand"); cmd != "" && cmd != "none" {
@@ -58,7 +65,26 @@ func (l *looker) byKey(ctx context.Context, a account, s sshd.Settings, from str
 	if len(reasons) == 0 {
 		reasons = []string{"it has no key"}
 	}
-	return Way{Why: strings.Join(reasons, "; ")}, nil
+	return Way{Why: strings.Join(reasons, "; ")}, besides != "", nil
+}
+
+// notEnrolled is why an account cannot answer what sshd asks after the key.
+const notEnrolled = "sshd asks for a code, and the account is not enrolled"
+
+// canAnswer tells whether an account has a second factor where PAM asks for ours.
+func (l *looker) canAnswer(ctx context.Context, a account) (Way, error) {
+	e, err := l.r.Read(ctx, "/etc/pam.d/common-auth")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !strings.Contains(e.Content, "secret="+factor.Dir+"/") {
+		return Way{Works: true}, nil // whatever PAM asks, it is not ours
+	}
+	if err != nil {
+		return Way{}, err
+	}
+	_, err = l.r.Read(ctx, factor.Path(a.Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Way{Why: notEnrolled}, nil
+	}
+	return Way{Works: err == nil}, err
 }
 
 // siteKeys returns the keys that the site file names for an account; nil means
@@ -68,6 +94,11 @@ func (l *looker) siteKeys(name string) []string {
 	for _, a := range l.c.Admins {
 		if a.Name == name {
 			lines = append([]string{}, a.Keys...)
+		}
+	}
+	for _, p := range l.c.Automation {
+		if p.Name == name {
+			lines = append(lines, p.Key)
 		}
 	}
 	var blobs []string
@@ -80,12 +111,12 @@ func (l *looker) siteKeys(name string) []string {
 }
 
 // unusable says why sshd would not take a key from a client at from, "" if it
-// would and give a session for it.
-func unusable(k sshd.Key, s sshd.Settings, from string) string {
+// would and give a session for it: any, or one for the command of a program.
+func unusable(k sshd.Key, s sshd.Settings, from, command string) string {
 	if _, ok := k.Option("cert-authority"); ok {
 		return "only signs certificates"
 	}
-	if cmd, ok := k.Option("command"); ok {
+	if cmd, ok := k.Option("command"); ok && cmd != command {
 		return "only runs " + cmd
 	}
 	if list, ok := k.Option("from"); ok {

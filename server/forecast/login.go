@@ -33,7 +33,7 @@ func (l *looker) access(ctx context.Context, name string, kind Kind, from string
 	if closed != "" {
 		a.Key, a.Password = Way{Why: closed}, Way{Why: closed}
 	} else {
-		if a.Key, err = l.byKey(ctx, acc, s, from); err != nil {
+		if a.Key, a.Code, err = l.byKey(ctx, acc, s, from); err != nil {
 			return a, err
 		}
 		a.Password = byPassword(acc, s)
@@ -77,10 +77,20 @@ func (l *looker) refused(ctx context.Context, a account, s sshd.Settings, from s
 	} else if a.Barred {
 		return "its password is locked, and without PAM (UsePAM no) sshd takes that for a locked account", nil
 	}
-	if f := s.Get("forcecommand"); f != "" && f != "none" {
+	if f := s.Get("forcecommand"); f != "" && f != "none" && f != l.command(a.Name) {
 		return "sshd runs only one command for it (ForceCommand " + f + ")", nil
 	}
 	return "", nil
+}
+
+// command is the one that the site has a program run; empty for everybody else.
+func (l *looker) command(name string) string {
+	for _, p := range l.c.Automation {
+		if p.Name == name {
+			return p.Command
+		}
+	}
+	return ""
 }
 
 // listed applies the four lists of names in sshd's order (sshd_config(5)).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-security/holdfast/server/pam"
@@ -13,6 +14,12 @@ import (
 
 // maxIncludes bounds how deep stacks of PAM may include each other.
 const maxIncludes = 8
+
+// modulesOf are the modules of PAM that come with packages.
+var modulesOf = map[string]string{
+	"libpam-google-authenticator": "pam_google_authenticator.so",
+	"libpam-pwquality":            "pam_pwquality.so",
+}
 
 // findModules sees whether every module of PAM that a login over SSH cannot do
 // without is there: with one missing, nobody gets in.
@@ -57,6 +64,9 @@ func (l *looker) missingModule(ctx context.Context, service string, depth int) (
 }
 
 func (l *looker) moduleExists(ctx context.Context, module string) (bool, error) {
+	if slices.Contains(l.coming, module) {
+		return true, nil
+	}
 	patterns := []string{"/lib/security/" + module, "/lib/*/security/" + module, "/usr/lib/security/" + module, "/usr/lib/*/security/" + module}
 	if path.IsAbs(module) {
 		patterns = []string{module}

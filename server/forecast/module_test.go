@@ -1,11 +1,13 @@
 package forecast_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/holdfast-security/holdfast/server"
 	"github.com/holdfast-security/holdfast/server/forecast"
+	"github.com/holdfast-security/holdfast/server/resource"
 )
 
 func TestMissingModule(t *testing.T) {
@@ -46,5 +48,22 @@ func TestMissingModule(t *testing.T) {
 				t.Errorf("somebody gets in: %t, want %t: %q", in, c.in, why)
 			}
 		})
+	}
+}
+
+// A module that a package of the plan brings is there once the plan was carried
+// out, and no other.
+func TestModuleThatComes(t *testing.T) {
+	for name, in := range map[string]bool{"libpam-google-authenticator": true, "libpam-pwquality": false} {
+		f := stock()
+		f.entries["/etc/pam.d/sshd"] = server.Entry{Mode: 0o644, Owner: "root", Content: "auth required pam_google_authenticator.so\n"}
+		p := server.Plan{Steps: []server.Step{{Resource: resource.Package{Package: name}}}}
+		all, err := forecast.LookAfter(t.Context(), f, server.Config{}, "", p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(all, func(a forecast.Access) bool { return a.Key.Works }); got != in {
+			t.Errorf("with %s somebody gets in: %t, want %t", name, got, in)
+		}
 	}
 }

@@ -58,6 +58,7 @@ debian:!:19701:0:99999:7:::
 
 	h.putOwned(server.StateDir, "root", fs.ModeDir|0o700, "")
 	h.putOwned(server.StateDir+"/vault", "root", fs.ModeDir|0o700, "")
+	h.putOwned(server.StateDir+"/factor", "root", fs.ModeDir|0o700, "")
 	h.putSecret(server.DigestKeyFile, strings.Repeat("k", 32))
 
 	for _, name := range []string{"openssh-server", "sudo", "libpam-runtime", "libpam0g"} {

@@ -327,7 +327,7 @@ func (h *Host) String() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.entries)) {
 		if strings.HasPrefix(name, "/run") || strings.HasPrefix(name, "/proc") ||
-			strings.HasPrefix(name, server.StateDir+"/vault/password-") || strings.HasPrefix(name, server.StateDir+"/vault/home-") {
+			strings.HasPrefix(name, server.StateDir+"/vault/password-") || strings.HasPrefix(name, server.StateDir+"/vault/factor-") || strings.HasPrefix(name, server.StateDir+"/vault/home-") {
 			continue
 		}
 		e := h.entries[name]

@@ -53,13 +53,15 @@ const (
 	// OpStatus takes [TransactionRequest] and gives [Transaction]; without an ID
 	// it is the latest one.
 	OpStatus Op = "status"
+	// OpLend takes [LendRequest] and gives [LendResult].
+	OpLend Op = "lend"
 	// OpUnlock takes [UnlockRequest] and gives [Transaction].
 	OpUnlock Op = "unlock"
 )
 
 // Changes reports whether the operation may change the server.
 func (o Op) Changes() bool {
-	return slices.Contains([]Op{OpApply, OpConfirm, OpExtend, OpRollback, OpUndo, OpUnlock}, o)
+	return slices.Contains([]Op{OpApply, OpConfirm, OpExtend, OpRollback, OpUndo, OpLend, OpUnlock}, o)
 }
 
 // An Event is news of a call that is still running.
@@ -96,6 +98,21 @@ type Welcome struct {
 	// Open is the transaction that is neither confirmed nor rolled back; nil if
 	// there is none.
 	Open *Transaction `json:"open,omitempty"`
+	// Clock is the server's time.
+	Clock time.Time `json:"clock"`
+}
+
+// LendRequest gives accounts single-use codes for the logins of a run, in place of
+// those that the run was lent before. Without any, the run gives back what it has.
+type LendRequest struct {
+	Run string `json:"run"`
+	// Carried holds the codes, as [server.LentSecret] names them.
+	Carried
+}
+
+// LendResult names the accounts that were enrolled and have got codes.
+type LendResult struct {
+	Accounts []string `json:"accounts"`
 }
 
 // Facts are what a server is.
@@ -121,6 +138,7 @@ type SiteRecord struct {
 // AuditRequest asks for the verdicts on a server.
 type AuditRequest struct {
 	Config server.Config `json:"config"`
+	Carried
 }
 
 // AuditResult are the verdicts, in the order of the controls.

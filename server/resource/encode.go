@@ -59,6 +59,8 @@ func kindOf(r server.Resource) (string, error) {
 		return "program", nil
 	case Aging:
 		return "aging", nil
+	case Factor:
+		return "factor", nil
 	case Table:
 		return "table", nil
 	case Link:
@@ -97,6 +99,8 @@ func Decode(s Spec) (server.Resource, error) {
 		return decode[Program](s)
 	case "aging":
 		return decode[Aging](s)
+	case "factor":
+		return decode[Factor](s)
 	case "table":
 		return decode[Table](s)
 	case "link":

@@ -34,6 +34,8 @@ func (c *checker) check() {
 	}
 	c.servers()
 	c.jumps()
+	c.secondFactor()
+	c.automation()
 	c.rolesOfSite()
 	c.losses()
 	c.exceptions()

@@ -28,7 +28,7 @@ func one(line int, what, instead string) []wantProblem {
 }
 
 func problemCases() []problemCase {
-	return slices.Concat(structureCases(), nameCases(), keyCases(), serverCases(), jumpCases(), lossCases(), exceptionCases(), firewallCases())
+	return slices.Concat(structureCases(), nameCases(), keyCases(), serverCases(), jumpCases(), lossCases(), exceptionCases(), firewallCases(), factorCases())
 }
 
 func structureCases() []problemCase {
@@ -41,7 +41,7 @@ func structureCases() []problemCase {
 		{name: "second document", old: "passwords", new: "---\npasswords", want: []wantProblem{{1, "servers is missing", "servers:"}, {9, "a second document", "without ---"}}, byLoad: true},
 		{name: "a list", whole: "- site: shop\n", want: one(1, "the file must be keys with values and is a list", "site: shop")},
 		{name: "text", whole: "shop\n", want: one(1, "the file must be keys with values and is text", "site: shop")},
-		{name: "unknown key", old: "passwords: guide", new: "colour: red", want: one(9, `the key "colour" is unknown`, "site, admins, break_glass, passwords, firewall, admin_networks, application_ports, redirects, database_ports, rules, egress, servers, loses_access, exceptions, secrets")},
+		{name: "unknown key", old: "passwords: guide", new: "colour: red", want: one(9, `the key "colour" is unknown`, "site, admins, break_glass, passwords, second_factor, automation, firewall, admin_networks, application_ports, redirects, database_ports, rules, egress, servers, loses_access, exceptions, secrets")},
 		{name: "misspelled key", old: "address: 192", new: "adress: 192", want: one(13, `the key "adress" is unknown`, "write address")},
 		{name: "misspelled role key", old: "role: app", new: "rolle: app", want: one(12, `the key "rolle" is unknown`, "write role")},
 		{name: "key of another level", old: "break_glass: {account: rescue}", new: "port: 22", want: one(8, `the key "port" is unknown`, "")},

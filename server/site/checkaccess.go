@@ -8,12 +8,15 @@ import (
 
 // losses checks who is to lose which servers.
 func (c *checker) losses() {
-	var admins []string
+	var known []string
 	for _, a := range c.site.Admins {
-		admins = append(admins, a.Name)
+		known = append(known, a.Name)
+	}
+	for _, a := range c.site.Automation {
+		known = append(known, a.Name)
 	}
 	for i, l := range c.site.LosesAccess {
-		c.oneOf(l.Name, admins, "admin", "name", "loses_access", i, "name")
+		c.oneOf(l.Name, known, "admin", "name", "loses_access", i, "name")
 		c.serverNames(l.Servers, "loses_access", i, "servers")
 		c.line(l.Reason, "loses_access", i, "reason")
 	}

@@ -164,7 +164,7 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, name, like string) {
 	case reflect.String:
 		if n.Kind != yaml.ScalarNode {
 			d.add(n, name+" must be text and is "+kind(n), "write "+like)
-		} else if tag := n.ShortTag(); tag != "!!str" {
+		} else if n.ShortTag() != "!!str" {
 			d.add(n, name+" must be text and is "+kind(n), "write it in quotes, or "+like)
 		} else {
 			v.SetString(n.Value)

@@ -69,10 +69,10 @@ func TestLoad(t *testing.T) {
 	want := server.Config{
 		Site: "shop", SiteDigest: s.Digest, Server: "backup-1", Roles: []server.Role{server.Backup}, Port: 2222,
 		Admins: []server.Admin{
-			{Name: "alice", Keys: s.Admins[0].Keys},
-			{Name: "bob", Keys: []string{strings.TrimSpace(string(bob))}},
+			{Name: "alice", Keys: s.Admins[0].Keys, Factor: server.CodeOnceEnrolled},
+			{Name: "bob", Keys: []string{strings.TrimSpace(string(bob))}, Factor: server.CodeOnceEnrolled},
 		},
-		BreakGlass: server.BreakGlass{Account: "rescue"}, Passwords: server.PasswordsGuide,
+		BreakGlass: server.BreakGlass{Account: "rescue"}, Passwords: server.PasswordsGuide, Codes: server.SharedCodes,
 		Firewall: server.Firewall{
 			Filter: server.FilterHoldfast, Jump: []string{"10.0.0.5", "192.0.2.10", "2001:db8::10"},
 			Applications: []string{"10.0.0.5"}, Databases: []string{"10.0.0.6"},

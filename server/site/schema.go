@@ -98,6 +98,13 @@ func schemaRules() []schemaRule {
 		}},
 		{"BreakGlass", "account", account},
 		{"BreakGlass", "key", publicKey},
+		{"SecondFactor", "codes", func(s *jsonschema.Schema) { s.Enum = anys(knownCodes()) }},
+		{"SecondFactor", "enroll_until", day},
+		{"SecondFactor", "fido2", func(s *jsonschema.Schema) { s.Enum = anys([]string{string(FIDO2Key), string(FIDO2Both)}) }},
+		{"Automation", "name", account},
+		{"Automation", "key", publicKey},
+		{"Automation", "command", func(s *jsonschema.Schema) { s.Pattern = "^/" }},
+		{"Automation", "until", day},
 		{"Server", "", func(s *jsonschema.Schema) {
 			s.OneOf = []*jsonschema.Schema{needs("role"), needs("roles")}
 		}},

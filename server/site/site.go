@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast-security/holdfast/server"
 )
@@ -23,6 +24,10 @@ type Site struct {
 	BreakGlass *BreakGlass `yaml:"break_glass,omitempty" like:"break_glass: {account: rescue}"`
 	// The rules for new passwords: guide (at least 10 characters, one upper, two lower, one digit, one other) or nist (at least 15 characters, no composition rules). Default guide.
 	Passwords server.PasswordRules `yaml:"passwords,omitempty" jsonschema:"default=guide" like:"passwords: guide"`
+	// What admins show besides their key. Without it the audit fails.
+	SecondFactor *SecondFactor `yaml:"second_factor,omitempty" like:"second_factor: {codes: shared, enroll_until: 2027-01-31}"`
+	// The accounts of programs that run one command with a key alone.
+	Automation []Automation `yaml:"automation,omitempty" like:"automation: [{name: deploy, key: keys/deploy.pub, from: [192.0.2.0/24], command: /usr/local/bin/deploy, until: 2027-06-30}]"`
 	// Who filters packets: holdfast (refuses to work beside ufw, firewalld or saved rules of iptables), take-over (takes their place) or provider (the hosting provider; nothing is changed on the servers). Default holdfast.
 	Firewall server.Filter `yaml:"firewall,omitempty" jsonschema:"default=holdfast" like:"firewall: holdfast"`
 	// The networks that SSH is admitted from, in CIDR notation. Default anywhere.
@@ -70,6 +75,42 @@ type BreakGlass struct {
 	Key string `yaml:"key,omitempty" like:"key: keys/recovery.pub"`
 	// The networks that the key works from, in CIDR notation. Needed with key.
 	From []string `yaml:"from,omitempty" jsonschema:"minItems=1" like:"from: [192.0.2.0/24]"`
+}
+
+// A SecondFactor says what admins show besides their key.
+type SecondFactor struct {
+	// Codes that change every 30 seconds: shared (one entry in the admin's app; who takes one server has what makes the codes of all), per-server (one entry for each server; who takes one server has that one's alone) or none.
+	Codes server.Codes `yaml:"codes" jsonschema:"required" like:"codes: shared"`
+	// The last day on which an admin who is not enrolled gets in with a key alone. Afterwards such an admin is kept out as long as another admin gets in. Without it there is no such day, and the audit fails until everybody is enrolled.
+	EnrollUntil server.Day `yaml:"enroll_until,omitempty" like:"enroll_until: 2027-01-31"`
+	// What FIDO2 keys count for: both makes them key and second factor for an admin who has no other keys; they have to ask for a PIN or a fingerprint. Default key.
+	FIDO2 FIDO2 `yaml:"fido2,omitempty" jsonschema:"default=key" like:"fido2: both"`
+}
+
+// FIDO2 says what a FIDO2 key counts for.
+type FIDO2 string
+
+// What a FIDO2 key counts for.
+const (
+	FIDO2Key  FIDO2 = "key"
+	FIDO2Both FIDO2 = "both"
+)
+
+// An Automation is the account of a program: key only, from some networks, one
+// command, until a day.
+type Automation struct {
+	// The name of the account: small letters, digits, - and _, at most 32 characters, beginning with a letter.
+	Name string `yaml:"name" jsonschema:"required" like:"name: deploy"`
+	// Its public SSH key, as text or as the path of a file.
+	Key string `yaml:"key" jsonschema:"required" like:"key: keys/deploy.pub"`
+	// The networks that the key works from, in CIDR notation.
+	From []string `yaml:"from" jsonschema:"required,minItems=1" like:"from: [192.0.2.0/24]"`
+	// The one command that it runs, whatever it asks for.
+	Command string `yaml:"command" jsonschema:"required" like:"command: /usr/local/bin/deploy"`
+	// The last day on which the key works.
+	Until server.Day `yaml:"until" jsonschema:"required" like:"until: 2027-06-30"`
+	// The servers that have the account. Default all.
+	Servers []string `yaml:"servers,omitempty" jsonschema:"minItems=1" like:"servers: [app-1]"`
 }
 
 // A Server is one machine of the site.
@@ -186,7 +227,17 @@ func (s *Site) Config(name string) (server.Config, error) {
 		Firewall:        s.firewall(srv),
 	}
 	for _, a := range s.Admins {
-		c.Admins = append(c.Admins, server.Admin{Name: a.Name, Keys: slices.Clone(a.Keys)})
+		c.Admins = append(c.Admins, server.Admin{Name: a.Name, Keys: slices.Clone(a.Keys), Factor: s.factorOf(a, time.Now())})
+	}
+	if f := s.SecondFactor; f != nil {
+		c.Codes, c.EnrollUntil = f.Codes, f.EnrollUntil
+	}
+	for _, a := range s.Automation {
+		if len(a.Servers) == 0 || slices.Contains(a.Servers, name) {
+			c.Automation = append(c.Automation, server.Automation{
+				Name: a.Name, Key: a.Key, From: slices.Clone(a.From), Command: a.Command, Until: a.Until,
+			})
+		}
 	}
 	if b := s.BreakGlass; b != nil {
 		c.BreakGlass = server.BreakGlass{Account: b.Account, Key: b.Key, From: slices.Clone(b.From)}
@@ -202,4 +253,30 @@ func (s *Site) Config(name string) (server.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// factorOf is what an admin has to show besides a key at a time.
+func (s *Site) factorOf(a Admin, now time.Time) server.Factor {
+	f := s.SecondFactor
+	isFIDO2 := func(line string) bool { return strings.HasPrefix(line, "sk-") }
+	switch {
+	case f == nil || f.Codes == server.NoCodes && f.FIDO2 != FIDO2Both:
+		return ""
+	case f.FIDO2 == FIDO2Both && len(a.Keys) > 0 && !slices.ContainsFunc(a.Keys, func(k string) bool { return !isFIDO2(k) }):
+		return server.InKey
+	case f.Codes == server.NoCodes:
+		return ""
+	case f.EnrollUntil != "" && f.EnrollUntil.Over(now):
+		return server.CodeAlways
+	}
+	return server.CodeOnceEnrolled
+}
+
+// FactorSecret is the name in secrets.age of the second factor of an admin on a
+// server.
+func (s *Site) FactorSecret(admin, name string) string {
+	if s.SecondFactor != nil && s.SecondFactor.Codes == server.CodesPerServer {
+		return server.FactorSecretOn(admin, name)
+	}
+	return server.FactorSecret(admin)
 }
