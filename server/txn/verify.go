@@ -83,13 +83,18 @@ func (w *work) isBack(ctx context.Context, i int) error {
 }
 
 // filesAreBack reports whether step i did nothing but change files and all of
-// them are what they were.
+// them are what they were. Which files a step that was cut off has changed is not
+// known: then all that the transaction has touched have to be.
 func (w *work) filesAreBack(ctx context.Context, i int) bool {
 	p := w.progress[i]
-	if w.plan.Steps[i].Stage != ordinary || !p.done || len(p.touched) == 0 {
+	touched := p.touched
+	if !p.done {
+		touched = w.known
+	}
+	if w.plan.Steps[i].Stage != ordinary || len(touched) == 0 {
 		return false
 	}
-	for path := range p.touched {
+	for path := range touched {
 		now, err := look(ctx, w.host, path)
 		if err != nil || now.digest() != w.snap.was(path).digest() {
 			return false
