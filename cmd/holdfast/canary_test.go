@@ -76,7 +76,7 @@ func TestCanary(t *testing.T) {
 				if i == 0 {
 					// The packages of a run have come and gone; once is enough.
 					s.same(t, s.app, stock, "refusal")
-					s.exec(t, "", "apt-get", "install", "--yes", "--no-install-recommends", "libpam-pwquality", "cracklib-runtime", "wamerican")
+					s.exec(t, "", "apt-get", "install", "--yes", "--no-install-recommends", "libpam-pwquality", "cracklib-runtime", "wamerican", "nftables")
 				}
 			}
 			t.Run("the desk is killed", s.testCanaryDeskDies)
