@@ -27,7 +27,7 @@ func TestForecastOnServers(t *testing.T) {
 		{"kept out by AllowGroups", "echo 'AllowGroups ops' >/etc/ssh/sshd_config.d/80-groups.conf", "sshd's AllowGroups ops keeps it out"},
 		{"let in by AllowGroups", "echo 'AllowGroups sudo' >/etc/ssh/sshd_config.d/80-groups.conf", ""},
 		{"kept out by DenyUsers in a Match block", "printf 'Match Address *\\n DenyUsers anna\\n' >/etc/ssh/sshd_config.d/81-match.conf", "sshd's DenyUsers anna keeps it out"},
-		{"keys that others could have written", "rm /etc/ssh/sshd_config.d/8*; chmod 770 /home/anna", "because others may write /home/anna"},
+		{"keys that others could have written", "rm /etc/ssh/sshd_config.d/8*; chmod 777 /home/anna", "because others may write /home/anna"},
 		{"sudo lost its setuid bit", "chmod 700 /home/anna; chmod u-s /usr/bin/sudo", "/usr/bin/sudo does not belong to root with the setuid bit"},
 		{"an expired account", "chmod u+s /usr/bin/sudo; chage -E 2000-01-01 anna", "the account has expired"},
 		{"locked without PAM", "chage -E -1 anna; usermod -L anna; echo 'anna ALL=(ALL:ALL) NOPASSWD: ALL' >/etc/sudoers.d/anna; echo 'UsePAM no' >/etc/ssh/sshd_config.d/80-pam.conf", ""},

@@ -36,6 +36,9 @@ type sshCase struct {
 	config func(*server.Config)
 	// then is a script that must succeed on the mended server.
 	then string
+	// undo is part of what undo says that has put back all but the daemon; empty
+	// if it has nothing to say.
+	undo string
 }
 
 // verifyPackages lists what is changed of the packages' own files. dpkg does not
@@ -111,6 +114,8 @@ systemctl daemon-reload; systemctl restart ssh`,
 			name:  "a garbled file of ours",
 			setup: `printf 'h,m,a,c\n' >/etc/ssh/sshd_config.d/00-holdfast-keys-only.conf`,
 			cause: "+PasswordAuthentication no",
+			// The daemon of before cannot be had again with the files of before.
+			undo: "systemctl reload ssh.service",
 		},
 		{
 			name: "behind a socket",
@@ -258,7 +263,9 @@ func mendSSH(t *testing.T, s *lab.Server, c sshCase) {
 	}
 	shell(t, s, c.then+"\n/usr/sbin/sshd -t")
 	j.Do, j.Done = "undo", applied.Done
-	inServer(t, s, j)
+	if said := tryInServer(t, s, j).Error; (said == "") != (c.undo == "") || !strings.Contains(said, c.undo) {
+		t.Errorf("undo says %q, want %q in it", said, c.undo)
+	}
 	if d := before.Diff(snapshot(t, s)); len(d) > 0 {
 		t.Errorf("undo did not give back the server: %s", d)
 	}
