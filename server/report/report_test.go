@@ -47,7 +47,7 @@ func TestText(t *testing.T) {
 	short := print(t, plain, sample())
 	contains(t, short,
 		"app-1\n  3.4 Password quality  1 of 1\n    ✓ password-quality ",
-		"    ✗ ssh-keys-only       SSH accepts keys and no passwords\n        ✗ file /etc/ssh/",
+		"    ✗ ssh-keys-only        SSH accepts keys and no passwords\n        ✗ file /etc/ssh/",
 		"            -PasswordAuthentication yes\n            +PasswordAuthentication no\n",
 		"    - ssh-sessions        ", "        until 2027-01-31: an old client <of the warehouse> (alice)\n",
 		"  changed since 2026-11-16 19:30 UTC\n", "    ssh-keys-only: pass → fail\n        ✗ file /etc/ssh/",
