@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -136,7 +137,9 @@ type jumpHost struct {
 
 // jump returns a connection to a jump host.
 func (d *Desk) jump(ctx context.Context, t Target, strict bool, depth int) (*Conn, error) {
-	key := t.Name + " " + t.Address
+	// With its place in the chain, or jump hosts in a circle would wait for
+	// themselves.
+	key := fmt.Sprintf("%d %s %s", depth, t.Name, t.Address)
 	d.jumps.mu.Lock()
 	if d.jumps.hosts == nil {
 		d.jumps.hosts = map[string]*jumpHost{}
