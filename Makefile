@@ -50,8 +50,8 @@ demo: deps build
 test: deps build
 	@scripts/test
 
-# All faults of server/txn/chaos on real servers, within 40 minutes; `make test`
-# does a quarter of them.
+# All faults of server/txn/chaos on real servers, within 40 minutes;
+# HOLDFAST_CHAOS=quarter does a quarter of them.
 chaos: deps build
 	@HOLDFAST_MUST_RUN=1 HOLDFAST_CHAOS=$${HOLDFAST_CHAOS:-full} $(GO) test -count=1 -timeout 45m -v -run '^TestChaos$$' ./server/txn/chaos
 

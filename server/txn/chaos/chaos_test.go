@@ -32,6 +32,9 @@ const window = 12 * time.Second
 
 // TestChaos is the matrix.
 func TestChaos(t *testing.T) {
+	if os.Getenv("HOLDFAST_CHAOS") == "" {
+		t.Skip("`make chaos` runs it")
+	}
 	labtest.Require(t)
 	program, err := filepath.Abs("../../../bin/holdfast")
 	if err != nil {

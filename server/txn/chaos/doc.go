@@ -17,8 +17,8 @@
 // each apply, so of /etc/shadow everything but these is compared in the last one.
 //
 // `make chaos` runs all of it within 40 minutes, on two servers of each release,
-// one of which has ssh.socket; `make test` runs a quarter of it on one server of
-// each. If something is not as it must be, the test fails with the case, the
+// one of which has ssh.socket; HOLDFAST_CHAOS=quarter does a quarter of it on one
+// server of each. If something is not as it must be, the test fails with the case, the
 // journal and what the desk said; the server is made new and the test goes on.
 //
 // Not here: a clock that jumps, because the servers of a lab have the clock of
